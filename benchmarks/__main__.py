@@ -47,7 +47,7 @@ def machine() -> dict[str, str | int]:
 def git(*words: str) -> str:
     try:
         command = ["git", "-C", str(ROOT), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
 
@@ -81,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     benchmark = cast(Benchmark, importlib.import_module(f"benchmarks.{options.name}"))
     results = {name: float(value) for name, value in benchmark.run(data, arguments).items()}
     about = {"benchmark": options.name, "machine": machine(), "commit": commit()}
-    print(f"{options.name} on {machine()['cores']} cores of {machine()['cpu']}, Python {machine()['python']}, {commit()}")
+    print(
+        f"{options.name} on {machine()['cores']} cores of {machine()['cpu']}, Python {machine()['python']}, {commit()}"
+    )
     print(f"data: {data if data else 'the committed wearers (tests/data/wearers)'}")
     print(table(results))
     if options.json:

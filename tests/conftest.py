@@ -1,0 +1,55 @@
+"""What tests of every service may ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def wearers() -> Path:
+    """Folder of the two committed synthetic wearers, `w1.mp4` and `w2.mp4`."""
+    return ROOT / "tests" / "data" / "wearers"
+
+
+@pytest.fixture(scope="session")
+def measuring_data() -> Path:
+    """The private measuring material; tests that need it are skipped where it is not."""
+    folder = Path(os.environ.get("FACESWAP_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no measuring material: set FACESWAP_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> str | None:
+    """Path of the Chromium to test the page with; None: Playwright's own."""
+    named = os.environ.get("FACESWAP_BROWSER")
+    if named == "":
+        return None
+    return named or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives a port of 127.0.0.1 that nothing listens on, another at each call."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
