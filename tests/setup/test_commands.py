@@ -1,0 +1,127 @@
+"""The commands of the project's own words work as written, each in a clean environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import run
+from tests.setup.running import Running, clean_environment, fetch
+
+pytestmark = pytest.mark.slow
+
+INSTALL_SECONDS = 600
+START_SECONDS = 60.0
+
+SWAP_A_PORTRAIT = """
+import base64, importlib.resources
+from prediction_model.prediction import ModelPrediction
+gallery = importlib.resources.files("prediction_model") / "identities" / "gallery"
+picture = base64.b64encode((gallery / "p8" / "portrait.jpg").read_bytes()).decode()
+(answer,) = ModelPrediction.from_path(str(gallery)).predict([{"image": {"b64": picture}}])
+assert answer["swapped"] is True, answer
+print("swapped", len(answer["image"]["b64"]))
+"""
+
+
+def call(command: list[str | Path], folder: Path, bin_folder: Path, **variables: str) -> str:
+    """Run to its end with `bin_folder` first on the path, as after `activate`; what it printed."""
+    environment = clean_environment() | variables
+    environment["PATH"] = f"{bin_folder}{os.pathsep}{environment['PATH']}"
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def tree(copy_tree: Callable[[], Path]) -> Path:
+    return copy_tree()
+
+
+@pytest.fixture(scope="module")
+def client(tree: Path, make_venv: Callable[[], Path]) -> Path:
+    """`pip install -r requirements.txt`"""
+    bin_folder = make_venv()
+    call(["pip", "install", "-q", "-r", "requirements.txt"], tree, bin_folder)
+    return bin_folder
+
+
+@pytest.fixture(scope="module")
+def relay(tree: Path, make_venv: Callable[[], Path]) -> Path:
+    """`cd websocket_server; pip install -r requirements.txt`"""
+    bin_folder = make_venv()
+    call(["pip", "install", "-q", "-r", "requirements.txt"], tree / "websocket_server", bin_folder)
+    return bin_folder
+
+
+@pytest.fixture(scope="module")
+def keys(client: Path, tree: Path) -> dict[str, str]:
+    seed, public = call([client / "python", "make_keys.py", "signing"], tree / "client_app", client).split()
+    return {"FACESWAP_SIGNING_KEY": seed, "FACESWAP_VERIFY_KEY": public}
+
+
+def test_collectstatic(client: Path, tree: Path) -> None:
+    printed = call(["python", "manage.py", "collectstatic"], tree / "client_app", client)
+    assert "static files copied" in printed
+    assert list((tree / "client_app" / "staticfiles").rglob("*.js"))
+
+
+def test_runserver_serves_the_page(
+    client: Path, tree: Path, keys: dict[str, str], free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    command: list[str | Path] = [client / "python", "manage.py", "runserver", str(port)]
+    with Running(command, tree / "client_app", keys | {"PYTHONUNBUFFERED": "1"}) as server:
+        server.wait_for("Quit the server with CONTROL-C", START_SECONDS)
+        status, page = fetch(f"http://127.0.0.1:{port}/")
+    assert status == 200
+    assert "<html" in page
+
+
+def test_gunicorn_accepts_a_websocket(
+    relay: Path, tree: Path, keys: dict[str, str], free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    words = f"gunicorn -b 127.0.0.1:{port} -k flask_sockets.worker main:app".split()
+    variables = {"FACESWAP_VERIFY_KEY": keys["FACESWAP_VERIFY_KEY"], "GUNICORN_CMD_ARGS": "--no-control-socket"}
+    with Running([relay / words[0], *words[1:]], tree / "websocket_server", variables) as server:
+        server.wait_for("Booting worker", START_SECONDS)
+        with socket.create_connection(("127.0.0.1", port), START_SECONDS) as page:
+            page.sendall(
+                f"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"Origin: http://127.0.0.1:8000\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            answer = page.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 101 "), answer
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer, "RFC 6455's own example of an accepted key"
+
+
+def test_setup_py_sdist_carries_the_model_and_installs(
+    tree: Path, make_venv: Callable[[], Path], tmp_path: Path
+) -> None:
+    bin_folder = make_venv()
+    call(["python", "setup.py", "sdist"], tree, bin_folder)
+    (archive,) = (tree / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = [name.partition("/")[2] for name in files.getnames()]
+    assert "prediction_model/prediction.py" in names
+    assert "prediction_model/identities/gallery/p1/identity.json" in names
+    assert not [name for name in names if name.startswith(("client_app/", "websocket_server/", "tests/data"))]
+    call(["pip", "install", "-q", archive], tmp_path, bin_folder)
+    call(["pip", "install", "-q", "--no-deps", run.FACE_MODELS], tmp_path, bin_folder)
+    assert call([bin_folder / "python", "-c", SWAP_A_PORTRAIT], tmp_path, bin_folder).startswith("swapped")
+
+
+def test_pip_install_of_the_folder(tree: Path, make_venv: Callable[[], Path], tmp_path: Path) -> None:
+    bin_folder = make_venv()
+    call(["pip", "install", "-q", "."], tree, bin_folder)
+    assert "swap" in call([bin_folder / "python", "-m", "prediction_model", "--help"], tmp_path, bin_folder)

@@ -1,0 +1,193 @@
+"""run.py on a machine that has only Python."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import socket
+import subprocess
+import sys
+from base64 import urlsafe_b64decode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import run
+from tests.setup.running import Running, clean_environment, fetch, processes_in
+
+INSTALL_SECONDS = 600.0
+START_SECONDS = 60.0
+SERVICES = ("prediction", "relay", "client")
+
+
+@pytest.fixture(scope="module")
+def ports() -> int:
+    """The first of three neighbouring ports that nothing listens on."""
+    for first in range(18000, 30000, 3):
+        probes = [socket.socket() for _ in range(3)]
+        try:
+            for offset, probe in enumerate(probes):
+                probe.bind(("127.0.0.1", first + offset))
+            return first
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+    raise AssertionError("no three free ports between 18000 and 30000")
+
+
+@pytest.fixture(scope="module")
+def tree(copy_tree: Callable[[], Path]) -> Path:
+    return copy_tree()
+
+
+def command(python: Path, ports: int, *options: str) -> list[str]:
+    return [str(python), "run.py", "--no-browser", "--port", str(ports), *options]
+
+
+def env_file(tree: Path) -> dict[str, str]:
+    lines = (tree / ".env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def set_up(tree: Path, python: Path, ports: int) -> Path:
+    """The tree after its first start, which served the page and was stopped by SIGTERM."""
+    with Running(command(python, ports), tree) as first:
+        first.wait_for("Open ", INSTALL_SECONDS)
+        assert fetch(f"http://127.0.0.1:{ports}/")[0] == 200
+        assert len(processes_in(tree)) >= 4, "run.py and three services"
+        assert first.stop() == 0
+    for step in ("making .venv", "installing the services", "installing the face models"):
+        assert step in first.lines
+    for name in SERVICES:
+        assert any(line.startswith(f"{name:<10} | ") for line in first.lines), f"no log line of {name}"
+    assert processes_in(tree) == []
+    return tree
+
+
+@pytest.mark.slow
+def test_first_start_makes_keys_that_only_the_owner_can_read(set_up: Path) -> None:
+    assert (set_up / ".env").stat().st_mode & 0o777 == 0o600
+    settings = env_file(set_up)
+    seed, public = (urlsafe_b64decode(settings[name] + "=") for name in ("FACESWAP_SIGNING_KEY", "FACESWAP_VERIFY_KEY"))
+    assert Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw() == public
+    assert len(settings["SECRET_KEY"]) >= 50
+    assert len(bytes.fromhex(settings["FACESWAP_WATERMARK_KEY"])) == 32
+
+
+@pytest.mark.slow
+def test_second_start_installs_nothing_and_keeps_the_settings(set_up: Path, python: Path, ports: int) -> None:
+    before = env_file(set_up)
+    with (set_up / ".env").open("a", encoding="utf-8") as file:
+        file.write("ALLOWED_HOSTS=127.0.0.1,swap.example\n")
+    (set_up / ".env").chmod(0o644)
+    with Running(command(python, ports), set_up) as second:
+        second.wait_for("Open ", START_SECONDS)
+        for offset in range(3):
+            assert fetch(f"http://127.0.0.1:{ports + offset}/readyz")[0] == 200
+        assert second.stop() == 0
+    assert "installing" not in second.output
+    assert env_file(set_up) == before | {"ALLOWED_HOSTS": "127.0.0.1,swap.example"}
+    assert (set_up / ".env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+def test_control_c_stops_everything(set_up: Path, python: Path, ports: int) -> None:
+    with Running(command(python, ports), set_up) as started:
+        started.wait_for("Open ", START_SECONDS)
+        os.killpg(started.process.pid, signal.SIGINT)
+        assert started.ended() == 0
+    assert "Traceback" not in started.output
+    assert processes_in(set_up) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_dies_ends_the_others(set_up: Path, python: Path, ports: int, name: str) -> None:
+    with Running(command(python, ports), set_up) as started:
+        started.wait_for("Open ", START_SECONDS)
+        os.kill(listener(ports + {"client": 0, "relay": 1, "prediction": 2}[name], started.process.pid), signal.SIGKILL)
+        assert started.ended() == 1
+    assert started.lines[-1] == f"The {name} service died (signal 9); its last lines above say why."
+    assert processes_in(set_up) == []
+
+
+def listener(port: int, parent: int) -> int:
+    """The child of `parent` whose command line names `port`."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+    (found,) = (int(pid) for pid in children if str(port).encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return found
+
+
+@pytest.mark.slow
+def test_https_serves_page_and_socket_with_a_self_made_certificate(set_up: Path, python: Path, ports: int) -> None:
+    with Running(command(python, ports, "--https"), set_up) as started:
+        assert f"https://127.0.0.1:{ports}" in started.wait_for("Open ", START_SECONDS)
+        assert started.stop() == 0
+    assert (set_up / "var" / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_port_in_use_is_one_sentence_before_anything_is_made(
+    copy_tree: Callable[[], Path], python: Path, ports: int
+) -> None:
+    tree = copy_tree()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports + 1))
+        taken.listen()
+        ended = subprocess.run(command(python, ports), cwd=tree, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        f"Cannot listen on 127.0.0.1:{ports + 1} (Address already in use): choose another --port."
+    ]
+    assert not (tree / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_a_failed_install_is_one_sentence(copy_tree: Callable[[], Path], python: Path, ports: int) -> None:
+    tree = copy_tree()
+    (tree / "requirements.txt").write_text("django==0.0.1\n", encoding="utf-8")
+    environment = clean_environment() | {"PIP_NO_INDEX": "1"}
+    ended = subprocess.run(
+        command(python, ports), cwd=tree, capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert ended.returncode == 1
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("Installing the services failed; ")
+    assert "django==0.0.1" in sentence
+
+
+def test_a_python_too_old_is_one_sentence(root: Path) -> None:
+    source = (root / "run.py").read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 6))
+    assert "from __future__" not in source, "an old Python refuses a future feature that it does not know"
+    pretend = "import runpy, sys; sys.version_info = (3, 6, 9); sys.version = '3.6.9'; runpy.run_path('run.py')"
+    ended = subprocess.run([sys.executable, "-c", pretend], cwd=root, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr == "run.py needs Python 3.11 or newer, received 3.6.9: install one and start it with that.\n"
+
+
+def test_host_and_port_reach_every_setting_they_imply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "read_env_file", dict)
+    for name in ("ALLOWED_HOSTS", "FACESWAP_ORIGINS", "FACESWAP_WEBSOCKET_URL"):
+        monkeypatch.delenv(name, raising=False)
+    at = run.Addresses(run.parse(["--host", "192.0.2.7", "--port", "9000", "--https"]))
+    settings = at.environment()
+    assert at.page == "https://192.0.2.7:9000"
+    assert settings["ALLOWED_HOSTS"].split(",") == ["192.0.2.7", "localhost", "127.0.0.1"]
+    assert "https://192.0.2.7:9000" in settings["FACESWAP_ORIGINS"].split(",")
+    assert settings["FACESWAP_WEBSOCKET_URL"] == "wss://192.0.2.7:9001/websocket"
+    assert settings["FACESWAP_CLIENT_URL"] == "https://192.0.2.7:9000"
+    assert settings["FACESWAP_PREDICTORS"] == settings["FACESWAP_PREDICTION_URL"] == "http://127.0.0.1:9002"
+
+
+def test_a_setting_of_the_person_outranks_what_run_implies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "read_env_file", lambda: {"FACESWAP_WEBSOCKET_URL": "wss://swap.example/websocket"})
+    monkeypatch.setenv("ALLOWED_HOSTS", "swap.example")
+    settings = run.Addresses(run.parse([])).environment()
+    assert "FACESWAP_WEBSOCKET_URL" not in settings, "left to .env, which the services read"
+    assert settings["ALLOWED_HOSTS"] == "swap.example"
