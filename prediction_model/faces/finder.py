@@ -1,0 +1,134 @@
+"""The faces of one frame: followed from the frame before where that works, looked for where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from prediction_model.faces.detect import Detection, Detector
+from prediction_model.faces.landmarks import FaceMesh, roi_of_detection, roi_of_mesh
+from prediction_model.faces.smooth import smooth
+from prediction_model.faces.track import MAX_FACES, Track, TrackedFace
+from prediction_model.types import BgrFrame, Box, Matrix, Mesh
+
+NEW_FACE_FLOOR = 0.5
+"""How sure the mesh network must be of a face that was just detected."""
+TRACKED_FACE_FLOOR = 0.3
+"""How sure of one that it followed: lower, so that a hand before the mouth does not end the swap."""
+DETECT_EVERY = 5
+"""Frames: while there is room for more faces, the whole frame is searched this often, so that a bystander is soon blurred."""
+LARGEST_JUMP = 0.7
+"""Of its own size: a face that seems to have moved further in one frame is another face."""
+SAME_FACE = 0.5
+"""Two faces whose centres are nearer than this share of the larger one's size are one."""
+FIRST_LOOKS = 2
+"""Times the mesh network sees a new face: its first square is a guess from the box, its second fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """One face of the frame."""
+
+    mesh: Mesh
+    """float32 [468, 3], smoothed, frame pixels."""
+    confidence: float
+    """0 to 1, from the mesh network."""
+    before: TrackedFace | None
+    """The same face in the frame before."""
+
+    @property
+    def size(self) -> float:
+        """The longer side of the mesh's box, pixels."""
+        return _size(self.mesh)
+
+    @property
+    def box(self) -> Box:
+        """The mesh's box in the frame."""
+        low, high = self.mesh[:, :2].min(axis=0), self.mesh[:, :2].max(axis=0)
+        return Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Every face of one frame, at most `MAX_FACES`; those of the frame before first, in their order."""
+
+    faces: list[FoundFace]
+    since_detection: int
+    """Frames since the detector last ran."""
+
+
+class FaceFinder:
+    """Detector, mesh and smoothing together. Not thread-safe, because its networks are not."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._mesh = FaceMesh()
+
+    def find(self, frame: BgrFrame, track: Track | None, seconds: float) -> Found:
+        """The faces in `frame` [H, W, 3], `seconds` after the frame that `track` tells of."""
+        faces: list[FoundFace] = []
+        lost = track is None
+        for before in track.faces if track else ():
+            face = self._follow(frame, before, seconds)
+            if face is None:
+                lost = True
+            elif not _known(face.mesh, faces):
+                faces.append(face)
+        since = track.since_detection + 1 if track else 0
+        if not faces or lost or (since >= DETECT_EVERY and len(faces) < MAX_FACES):
+            since = 0
+            faces += self._look(frame, self._detector.detect(frame), faces)
+        return Found(faces, since)
+
+    def at(self, frame: BgrFrame, detections: Sequence[Detection]) -> Found:
+        """The faces in `frame` where the caller says that they are; the detector does not run."""
+        return Found(self._look(frame, detections, []), 0)
+
+    def _follow(self, frame: BgrFrame, before: TrackedFace, seconds: float) -> FoundFace | None:
+        size = _size(before.points)
+        mesh, confidence = self._mesh.landmarks(frame, roi_of_mesh(before.points))
+        jump = float(np.hypot(*(_centre(mesh) - _centre(before.points))))
+        if confidence < TRACKED_FACE_FLOOR or jump > LARGEST_JUMP * size or not 0.5 < _size(mesh) / size < 2.0:
+            return None
+        return FoundFace(smooth(mesh, before.points, seconds), confidence, before)
+
+    def _look(self, frame: BgrFrame, detections: Sequence[Detection], known: Sequence[FoundFace]) -> list[FoundFace]:
+        fresh: list[FoundFace] = []
+        for detection in detections:
+            if len(known) + len(fresh) >= MAX_FACES:
+                break
+            if _inside_known(detection, [*known, *fresh]):
+                continue
+            roi: Matrix = roi_of_detection(detection)
+            for _ in range(FIRST_LOOKS):
+                mesh, confidence = self._mesh.landmarks(frame, roi)
+                roi = roi_of_mesh(mesh)
+            if confidence >= NEW_FACE_FLOOR and not _known(mesh, [*known, *fresh]):
+                fresh.append(FoundFace(mesh, confidence, None))
+        return fresh
+
+
+def _size(points: npt.NDArray[np.float32]) -> float:
+    return max(float(np.ptp(points[:, :2], axis=0).max()), 1e-3)
+
+
+def _centre(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    middle: npt.NDArray[np.float32] = (low + high) / 2
+    return middle
+
+
+def _known(mesh: npt.NDArray[np.float32], faces: Sequence[FoundFace]) -> bool:
+    return any(
+        float(np.hypot(*(_centre(mesh) - _centre(face.mesh)))) < SAME_FACE * max(_size(mesh), face.size)
+        for face in faces
+    )
+
+
+def _inside_known(detection: Detection, faces: Sequence[FoundFace]) -> bool:
+    box = detection.box
+    middle = np.array([box.x + box.width / 2, box.y + box.height / 2])
+    return any(float(np.hypot(*(middle - _centre(face.mesh)))) < SAME_FACE * face.size for face in faces)

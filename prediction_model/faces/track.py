@@ -1,0 +1,122 @@
+"""What one frame tells the next about its faces: the `track` that travels with the answer and comes back with the next frame.
+
+The service keeps nothing between frames, so any replica serves any frame. A track is not signed: it comes from outside,
+and all that a forged one can do is to point the mesh network at a wrong place, which it then refuses.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from prediction_model.errors import BadInstance
+from prediction_model.faces.landmarks import POINTS
+
+VERSION = 1
+MAX_FACES = 4
+GAIN_CELLS = 8
+"""The crop is divided into this many cells a side for the smoothed colour gains."""
+MAX_GAIN = 8.0
+SMALLEST_FACE = 8.0
+"""Pixels: a smaller box in a track is a forged or a spoilt one."""
+
+_HEADER = struct.Struct("<BBHHHQ")
+_BOX = struct.Struct("<4f")
+_POINT_BYTES = POINTS * 2 * 2
+_GAIN_BYTES = GAIN_CELLS * GAIN_CELLS * 3 * 2
+_FACE_BYTES = _BOX.size + 1 + _POINT_BYTES + _GAIN_BYTES
+MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + 2) // 3)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """One face of the frame before."""
+
+    points: npt.NDArray[np.float32]
+    """float32 [468, 2], smoothed, frame pixels."""
+    gains: npt.NDArray[np.float32] | None
+    """float32 [8, 8, 3]: the colour gains last used (`compositing.colour`), RGB; None when it was not swapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The faces of one frame, the swapped one first."""
+
+    faces: tuple[TrackedFace, ...]
+    width: int
+    height: int
+    since_detection: int
+    """Frames since the detector last ran."""
+    captured_us: int
+    """Capture time of the frame, microseconds."""
+
+
+def encode_track(track: Track) -> str:
+    """`track` as ASCII, at most `MAX_CHARACTERS`. Points are quantised to 1/65535 of their face's box."""
+    faces = track.faces[:MAX_FACES]
+    since = min(track.since_detection, 0xFFFF)
+    parts = [_HEADER.pack(VERSION, len(faces), track.width, track.height, since, track.captured_us)]
+    for face in faces:
+        low, high = face.points.min(axis=0), face.points.max(axis=0)
+        extent = np.maximum(high - low, 1e-3)
+        parts.append(_BOX.pack(*low, *extent))
+        parts.append(bytes([face.gains is not None]))
+        parts.append(((face.points - low) / extent * 65535 + 0.5).astype("<u2").tobytes())
+        gains = np.ones((GAIN_CELLS, GAIN_CELLS, 3)) if face.gains is None else face.gains
+        parts.append(gains.astype("<f2").tobytes())
+    return base64.b64encode(b"".join(parts)).decode("ascii")
+
+
+def decode_track(text: object, width: int, height: int) -> Track | None:
+    """The track that `encode_track` wrote, for a frame of `width` by `height` pixels.
+
+    Returns:
+        None when there is none, or one of another version or of another frame size: the faces are then looked for anew.
+
+    Raises:
+        BadInstance: it is not a track at all.
+    """
+    if text is None or text == "":
+        return None
+    if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
+        raise BadInstance(
+            f"`track` must be null or the text of the last answer, at most {MAX_CHARACTERS} characters; "
+            f"received {type(text).__name__}{f' of {len(text)} characters' if isinstance(text, str) else ''}."
+        )
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadInstance("`track` must be the text of the last answer, and this is not base64: send null.") from None
+    if raw and raw[0] != VERSION:
+        return None
+    if len(raw) < _HEADER.size:
+        raise BadInstance("`track` is cut short: send the text of the last answer, or null.")
+    _, count, track_width, track_height, since, captured_us = _HEADER.unpack_from(raw)
+    if count > MAX_FACES or len(raw) != _HEADER.size + count * _FACE_BYTES:
+        raise BadInstance(f"`track` does not hold what it announces ({count} faces): send the last answer's, or null.")
+    if (track_width, track_height) != (width, height):
+        return None
+    faces = [_decode_face(raw, _HEADER.size + i * _FACE_BYTES, width, height) for i in range(count)]
+    return Track(tuple(f for f in faces if f is not None), width, height, since, captured_us)
+
+
+def _decode_face(raw: bytes, start: int, width: int, height: int) -> TrackedFace | None:
+    """One face, or None if no face of this frame can be there."""
+    box = np.array(_BOX.unpack_from(raw, start), np.float64)
+    reach = 2.0 * max(width, height)
+    if not np.isfinite(box).all() or np.abs(box).max() > reach or box[2:].min() < SMALLEST_FACE:
+        return None
+    at = start + _BOX.size
+    has_gains = raw[at] == 1
+    quantised = np.frombuffer(raw, "<u2", POINTS * 2, at + 1).reshape(POINTS, 2)
+    points = (quantised / 65535.0 * box[2:] + box[:2]).astype(np.float32)
+    gains = np.frombuffer(raw, "<f2", GAIN_CELLS * GAIN_CELLS * 3, at + 1 + _POINT_BYTES)
+    if not has_gains or not np.isfinite(gains).all():
+        return TrackedFace(points, None)
+    shaped = gains.astype(np.float32).reshape(GAIN_CELLS, GAIN_CELLS, 3)
+    return TrackedFace(points, np.clip(shaped, 1 / MAX_GAIN, MAX_GAIN))

@@ -1,0 +1,81 @@
+"""What one frame is to become: the `options` of an instance, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from prediction_model.errors import BadInstance
+
+DEFAULT_IDENTITY = "p1"
+BEST_QUALITY = 95
+IDENTITY_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOptions:
+    """The `options` of one instance; a page sends those it wants other than these defaults."""
+
+    identity: str = DEFAULT_IDENTITY
+    """Whose face to put on."""
+    engine: Literal["autoencoder", "photo", "onnx"] | None = None
+    """None: the identity package's own."""
+    faces: Literal["largest", "all"] = "largest"
+    """Swap one face, or every one."""
+    bystanders: Literal["blur", "leave"] = "blur"
+    """What becomes of faces that are not swapped."""
+    on_failure: Literal["hold", "blur", "black"] = "blur"
+    """What to answer when no face could be swapped; `hold` is no image."""
+    quality: int = 80
+    """JPEG, 1 to 95."""
+    mirror: bool = False
+    """Flip the answer left to right, before the badge is put on."""
+    strength: float = 1.0
+    """0 to 1: how far the face is swapped."""
+    mouth: Literal["theirs", "mine"] | None = None
+    eyes: Literal["theirs", "mine"] | None = None
+    """The identity's or the wearer's own; None: what the engine does best."""
+
+
+def parse_options(given: Any) -> FrameOptions:
+    """The options in an instance's `options` object; fields that are missing or null keep their defaults.
+
+    Raises:
+        BadInstance: an unknown field, or a value that is not one of a field's.
+    """
+    if given is None:
+        return FrameOptions()
+    if not isinstance(given, dict):
+        raise BadInstance(f"`options` must be an object; received {type(given).__name__}.")
+    known = get_type_hints(FrameOptions)
+    unknown = sorted(str(name) for name in given if name not in known)
+    if unknown:
+        names = ", ".join(field.name for field in fields(FrameOptions))
+        raise BadInstance(f"`options` has no field {unknown[0][:40]!r}; it has {names}.")
+    return FrameOptions(
+        **{name: _checked(name, value, known[name]) for name, value in given.items() if value is not None}
+    )
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    choices = [c for part in (kind, *get_args(kind)) if get_origin(part) is Literal for c in get_args(part)]
+    if choices:
+        if value not in choices:
+            raise _refused(name, " or ".join(repr(c) for c in choices), value)
+    elif kind is bool:
+        if not isinstance(value, bool):
+            raise _refused(name, "true or false", value)
+    elif name == "quality":
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= BEST_QUALITY:
+            raise _refused(name, f"a whole number from 1 to {BEST_QUALITY}", value)
+    elif name == "strength":
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise _refused(name, "a number from 0 to 1", value)
+        return float(value)
+    elif not isinstance(value, str) or not 0 < len(value) <= IDENTITY_CHARACTERS:
+        raise _refused(name, f"a text of 1 to {IDENTITY_CHARACTERS} characters", value)
+    return value
+
+
+def _refused(name: str, expected: str, value: Any) -> BadInstance:
+    return BadInstance(f"`options.{name}` must be {expected}; received {str(value)[:40]!r}.")

@@ -1,0 +1,238 @@
+"""One frame through the rooms: decode → find → swap (align, engine) → paste → label → encode.
+
+The pipeline fails closed. Whatever it returns was labelled, and shows the wearer's own face nowhere that a swap was asked
+for: when no face is found or a stage raises, the frame becomes a labelled blur, black, or nothing (`on_failure`); when the
+label cannot be put on, nothing leaves at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from prediction_model.compositing.colour import apply_gains, estimate_gains
+from prediction_model.compositing.mask import outline, parts
+from prediction_model.compositing.paste import paste
+from prediction_model.compositing.veil import black_frame, veil_face, veil_frame
+from prediction_model.engines.base import SwapEngine
+from prediction_model.errors import LabellingFailed, PredictionError
+from prediction_model.faces.align import align
+from prediction_model.faces.detect import BlazeFace, Detection, Detector
+from prediction_model.faces.finder import FaceFinder, FoundFace
+from prediction_model.faces.track import Track, TrackedFace, decode_track, encode_track
+from prediction_model.options import FrameOptions
+from prediction_model.types import AlignedFace, BgrFrame, JsonObject, Mask, Milliseconds, SwappedFace
+
+LOG = logging.getLogger(__name__)
+
+NOMINAL_STEP_US = 33_333
+"""Between two frames whose capture times are not given."""
+LONGEST_STEP_US = 500_000
+"""After a longer pause, or a step back in time, nothing is smoothed."""
+STAYS_PRIMARY = 0.75
+"""The face swapped last stays the swapped one until another is larger by this ratio."""
+
+Label = Callable[[BgrFrame, int], BgrFrame]
+"""Puts badge and watermark on a frame: (frame, 32-bit payload) → frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRequest:
+    """One frame and what to make of it."""
+
+    picture: bytes
+    """JPEG, PNG or WebP."""
+    options: FrameOptions = field(default_factory=FrameOptions)
+    track: object = None
+    """The `track` of the last answer, as it came back."""
+    captured_us: int | None = None
+    """Capture time in microseconds, on any clock that only goes forward."""
+    payload: int = 0
+    """32 bits for the watermark: the session's."""
+    detections: Sequence[Detection] | None = None
+    """Where the caller says the faces are; None: they are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAnswer:
+    """What became of one frame."""
+
+    picture: bytes | None
+    """JPEG; None when it is held back."""
+    faces: list[FoundFace]
+    swapped: bool
+    track: str
+    timings_ms: dict[str, Milliseconds]
+    mirrored_width: int | None = None
+    """The frame's width where the answer is mirrored: boxes are then mirrored too."""
+
+    def json(self) -> JsonObject:
+        """The answer of the contract, without its image."""
+        faces = []
+        for face in self.faces:
+            box = face.box
+            x = box.x if self.mirrored_width is None else self.mirrored_width - 1 - box.x - box.width
+            numbers = [round(v, 1) for v in (x, box.y, box.width, box.height)]
+            faces.append({"box": numbers, "confidence": round(face.confidence, 3)})
+        timings = {stage: round(ms, 3) for stage, ms in self.timings_ms.items()}
+        return {"faces": faces, "swapped": self.swapped, "track": self.track, "timings_ms": timings}
+
+
+class Pipeline:
+    """Runs frames. Thread-safe: each thread has its own networks."""
+
+    def __init__(
+        self, decode: Callable[[bytes], BgrFrame], label: Label, detector: Callable[[], Detector] = BlazeFace
+    ) -> None:
+        self._decode = decode
+        self._label = label
+        self._detector = detector
+        self._local = threading.local()
+
+    @property
+    def finder(self) -> FaceFinder:
+        """This thread's face finder."""
+        if not hasattr(self._local, "finder"):
+            self._local.finder = FaceFinder(self._detector())
+        finder: FaceFinder = self._local.finder
+        return finder
+
+    def run(self, request: FrameRequest, engine: SwapEngine) -> FrameAnswer:
+        """Swap the face or faces of one frame.
+
+        Raises:
+            PredictionError: the picture cannot be read, the track is none, or the label could not be put on.
+        """
+        clock = _Stages()
+        options = request.options
+        with clock("decode"):
+            frame = self._decode(request.picture)
+        height, width = frame.shape[:2]
+        track = decode_track(request.track, width, height)
+        captured_us, seconds = _time(request.captured_us, track)
+        faces: list[FoundFace] = []
+        kept: list[TrackedFace] = []
+        since_detection = 0
+        shown: BgrFrame | None = None
+        try:
+            with clock("find"):
+                if request.detections is None:
+                    found = self.finder.find(frame, track, seconds)
+                else:
+                    found = self.finder.at(frame, request.detections)
+                faces, since_detection = _primary_first(found.faces), found.since_detection
+            if faces:
+                swapped = faces if options.faces == "all" else faces[:1]
+                with clock("swap"):
+                    crops = [align(frame, face.mesh, engine.crop_size) for face in swapped]
+                    results = engine.swap(crops)
+                with clock("paste"):
+                    if options.bystanders == "blur":
+                        for face in faces[len(swapped) :]:
+                            veil_face(frame, face.mesh)
+                    for face, crop, result in zip(swapped, crops, results, strict=True):
+                        kept.append(_composite(frame, face, crop, result, engine, options, seconds))
+                    shown = frame
+        except Exception as error:
+            # Anything at all: the wearer must not be shown because of it.
+            LOG.exception("a frame was not swapped: %s", type(error).__name__)
+            shown, kept = None, []
+        kept += [TrackedFace(face.mesh[:, :2], None) for face in faces[len(kept) :]]
+        swapped_any = shown is not None
+        if shown is None:
+            shown = _instead(frame, options)
+        after = encode_track(Track(tuple(kept), width, height, since_detection, captured_us))
+        mirrored = width if options.mirror else None
+        picture = None if shown is None else self._finish(shown, request, clock)
+        return FrameAnswer(picture, faces, swapped_any, after, clock.ms, mirrored)
+
+    def _finish(self, frame: BgrFrame, request: FrameRequest, clock: _Stages) -> bytes:
+        """Mirror, label and encode."""
+        if request.options.mirror:
+            frame = np.ascontiguousarray(frame[:, ::-1])
+        with clock("label"):
+            try:
+                frame = self._label(frame, request.payload)
+            except PredictionError:
+                raise
+            except Exception as error:
+                raise LabellingFailed(
+                    "The frame could not be labelled, so it is held back: send the next one, and tell the operator if it repeats."
+                ) from error
+        with clock("encode"):
+            encoded, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, request.options.quality])
+            if not encoded:
+                raise PredictionError("The answer could not be encoded as JPEG: send the next frame.")
+            return jpeg.tobytes()
+
+
+def _composite(
+    frame: BgrFrame,
+    face: FoundFace,
+    crop: AlignedFace,
+    result: SwappedFace,
+    engine: SwapEngine,
+    options: FrameOptions,
+    seconds: float,
+) -> TrackedFace:
+    """Light `result` as the live face is lit, and paste it into `frame`."""
+    size = engine.crop_size
+    mask: Mask = outline(crop.mesh, size) * result.mask
+    before = face.before.gains if face.before else None
+    gains = estimate_gains(crop.crop, result.face, mask, before, seconds)
+    mine = {
+        part: chosen == "mine" if chosen else engine.keeps_live_parts
+        for part, chosen in (("eyes", options.eyes), ("mouth", options.mouth))
+    }
+    live = parts(crop.mesh, size, eyes=mine["eyes"], mouth=mine["mouth"])
+    if live is not None:
+        mask = mask * (1.0 - live)
+    paste(frame, apply_gains(result.face, gains), mask * np.float32(options.strength), crop.matrix)
+    return TrackedFace(face.mesh[:, :2], gains)
+
+
+def _instead(frame: BgrFrame, options: FrameOptions) -> BgrFrame | None:
+    """What is shown of a frame that could not be swapped."""
+    if options.on_failure == "hold":
+        return None
+    return veil_frame(frame) if options.on_failure == "blur" else black_frame(frame)
+
+
+def _primary_first(faces: Sequence[FoundFace]) -> list[FoundFace]:
+    """The largest face first; the one swapped in the frame before stays first while none is clearly larger."""
+    ordered = sorted(faces, key=lambda face: -face.size)
+    for face in faces:
+        if face.before and face.before.gains is not None and face.size >= STAYS_PRIMARY * ordered[0].size:
+            return [face, *(other for other in ordered if other is not face)]
+    return ordered
+
+
+def _time(captured_us: int | None, track: Track | None) -> tuple[int, float]:
+    """The frame's capture time, and the seconds since the frame that `track` tells of (0: smooth nothing)."""
+    if track is None:
+        return captured_us or 0, 0.0
+    now = track.captured_us + NOMINAL_STEP_US if captured_us is None else captured_us
+    step = now - track.captured_us
+    return now & 0xFFFF_FFFF_FFFF_FFFF, step / 1e6 if 0 < step <= LONGEST_STEP_US else 0.0
+
+
+class _Stages:
+    """Wall clock per stage, milliseconds."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, Milliseconds] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - started) * 1e3
