@@ -1,0 +1,199 @@
+"""`ModelPrediction`: what AI Platform called a custom prediction routine, and what every server of this package calls.
+
+It takes instances as they come over the wire, and gives predictions as they go over it; the work is in `pipeline`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from prediction_model.engines.base import SwapEngine
+from prediction_model.engines.photo import PhotoEngine
+from prediction_model.errors import BadInstance, PredictionError, UnknownIdentity
+from prediction_model.faces.detect import Detection
+from prediction_model.options import FrameOptions, parse_options
+from prediction_model.pipeline import FrameAnswer, FrameRequest, Pipeline
+from prediction_model.types import BgrFrame, Box, JsonObject
+
+LOG = logging.getLogger(__name__)
+
+MAX_INSTANCES = 64
+MAX_IMAGE_CHARACTERS = 16 * 1024 * 1024
+"""Of base64: 12 MiB of picture."""
+LARGEST_COORDINATE = 1e5
+
+_OBJECT_FIELDS = {"image", "session", "track", "captured_us", "options"}
+_ORIGINAL_FIELDS = {"image", "startX", "startY", "width", "height", "landmarks", "session", "track", "options"}
+_RIGHT_EYE_OF_68, _LEFT_EYE_OF_68 = slice(36, 42), slice(42, 48)
+
+
+class ModelPrediction:
+    """Swaps the faces of pictures. Thread-safe."""
+
+    def __init__(self, model_dir: Path) -> None:
+        """Use `from_path`."""
+        self._model_dir = model_dir
+        self._pipeline = Pipeline(_read_picture, _label)
+        self._engines: dict[str, SwapEngine] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_path(cls, model_dir: str | Path) -> ModelPrediction:
+        """Load once per process.
+
+        Args:
+            model_dir: a folder of identity packages, such as `prediction_model/identities/gallery`.
+        """
+        return cls(Path(model_dir))
+
+    def predict(self, instances: Sequence[Any], **kwargs: Any) -> list[Any]:
+        """One prediction per instance, in order, JSON-serialisable.
+
+        Args:
+            instances: any of the contract's three forms: an object with `image.b64`; a base64 text; or an object with
+                `image`, `startX`, `startY`, `width`, `height` (and `landmarks`), whose face is not looked for.
+            kwargs: what else the request held; not used.
+
+        Returns:
+            Answers as in docs/architecture.md. A bad instance becomes `{"error": {"type", "message", "code"}}`.
+
+        Raises:
+            BadInstance: `instances` is not a list, or too long.
+        """
+        if not isinstance(instances, list | tuple) or len(instances) > MAX_INSTANCES:
+            received = len(instances) if isinstance(instances, list | tuple) else type(instances).__name__
+            raise BadInstance(f"`instances` must be a list of at most {MAX_INSTANCES}; received {received}.")
+        return [self._predict_one(instance) for instance in instances]
+
+    def predict_frame(self, picture: bytes, instance: JsonObject) -> tuple[bytes | None, JsonObject]:
+        """The same for one picture, without base64.
+
+        Args:
+            picture: JPEG, PNG or WebP.
+            instance: the instance's other fields.
+
+        Returns:
+            The JPEG (None when it is held back), and the answer without its image.
+
+        Raises:
+            PredictionError: the frame cannot be answered.
+        """
+        answer = self._run(picture, instance)
+        return answer.picture, answer.json()
+
+    def _predict_one(self, instance: Any) -> Any:
+        try:
+            if isinstance(instance, str):
+                answer = self._run(_decode_image(instance), {})
+                return None if answer.picture is None else base64.b64encode(answer.picture).decode("ascii")
+            if not isinstance(instance, dict):
+                raise BadInstance(f"An instance must be an object or a base64 text; received {type(instance).__name__}.")
+            answer = self._run(_decode_image(instance.get("image")), instance)
+            image = answer.picture and {"b64": base64.b64encode(answer.picture).decode("ascii")}
+            return {"image": image, **answer.json()}
+        except PredictionError as error:
+            return {"error": {"type": error.type, "message": str(error), "code": error.status}}
+        except Exception:
+            LOG.exception("an instance was not answered")
+            message = "The prediction service failed on this instance: send the next one."
+            return {"error": {"type": "internal", "message": message, "code": 500}}
+
+    def _run(self, picture: bytes, instance: JsonObject) -> FrameAnswer:
+        original = "startX" in instance
+        unknown = sorted(str(name) for name in instance if name not in (_ORIGINAL_FIELDS if original else _OBJECT_FIELDS))
+        if unknown:
+            raise BadInstance(f"An instance has no field {unknown[0][:40]!r}; docs/architecture.md lists its fields.")
+        options = parse_options(instance.get("options"))
+        request = FrameRequest(
+            picture,
+            options,
+            track=None if original else instance.get("track"),
+            captured_us=_captured(instance.get("captured_us")),
+            payload=0,
+            detections=[_given_face(instance)] if original else None,
+        )
+        return self._pipeline.run(request, self._engine(options))
+
+    def _engine(self, options: FrameOptions) -> SwapEngine:
+        with self._lock:
+            if options.identity not in self._engines:
+                self._engines[options.identity] = self._load(options.identity)
+            return self._engines[options.identity]
+
+    def _load(self, identity: str) -> SwapEngine:
+        folder = self._model_dir / identity
+        if not identity.isalnum() or not (folder / "face.jpg").is_file():
+            raise UnknownIdentity(f"No identity {identity!r} is served here.")
+        picture = cv2.imread(str(folder / "face.jpg"))
+        return PhotoEngine.from_picture(np.asarray(picture, np.uint8), self._pipeline.finder)
+
+
+def _decode_image(image: Any) -> bytes:
+    """The bytes of an instance's image: `{"b64": text}` or the text itself, with or without a data URL's head."""
+    text = image.get("b64") if isinstance(image, dict) else image
+    if not isinstance(text, str) or len(text) > MAX_IMAGE_CHARACTERS:
+        raise BadInstance(
+            f"`image` must be base64 of a JPEG, PNG or WebP, at most {MAX_IMAGE_CHARACTERS} characters, as text or as "
+            f"{{'b64': text}}; received {type(text).__name__}{f' of {len(text)}' if isinstance(text, str) else ''}."
+        )
+    if text.startswith("data:image/"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadInstance("`image` must be base64, and this is not: encode the picture's bytes.") from None
+
+
+def _captured(given: Any) -> int | None:
+    """`captured_us`: capture time in microseconds."""
+    if given is None:
+        return None
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given < 1 << 63:
+        raise BadInstance(f"`captured_us` must be microseconds, a whole number; received {str(given)[:40]!r}.")
+    return given
+
+
+def _given_face(instance: JsonObject) -> Detection:
+    """The face that an instance of the original form names: its box and, where there are 68 landmarks, its eyes."""
+    numbers = []
+    for name in ("startX", "startY", "width", "height"):
+        value = instance.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= LARGEST_COORDINATE:
+            raise BadInstance(f"`{name}` must be a number of pixels; received {str(value)[:40]!r}.")
+        numbers.append(float(value))
+    x, y, width, height = numbers
+    if width < 1 or height < 1:
+        raise BadInstance(f"`width` and `height` must be at least 1 pixel; received {width:g} and {height:g}.")
+    eyes = np.array([[x + 0.3 * width, y + 0.4 * height], [x + 0.7 * width, y + 0.4 * height]], np.float32)
+    landmarks = instance.get("landmarks")
+    if landmarks is not None:
+        try:
+            points = np.array(landmarks, np.float32).reshape(-1, 2)
+        except (TypeError, ValueError):
+            raise BadInstance("`landmarks` must be a list of [x, y] in pixels.") from None
+        if not np.isfinite(points).all() or (points.size and np.abs(points).max() > LARGEST_COORDINATE):
+            raise BadInstance("`landmarks` must be a list of [x, y] in pixels, all finite.")
+        if len(points) == 68:
+            eyes = np.stack([points[_RIGHT_EYE_OF_68].mean(axis=0), points[_LEFT_EYE_OF_68].mean(axis=0)])
+    return Detection(Box(x, y, width, height), 1.0, eyes)
+
+
+def _read_picture(picture: bytes) -> BgrFrame:
+    frame = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+    if frame is None:
+        raise BadInstance("`image` must be a JPEG, PNG or WebP, and this cannot be read.")
+    return np.asarray(frame, np.uint8)
+
+
+def _label(frame: BgrFrame, payload: int) -> BgrFrame:
+    cv2.putText(frame, "AI MODIFIED", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
+    return frame
