@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.setup.running import call
+
 
 @pytest.fixture(scope="session")
 def python() -> Path:
@@ -49,3 +51,26 @@ def make_venv(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         return folder / "bin"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def client_venv(root: Path, make_venv: Callable[[], Path]) -> Path:
+    """`pip install -r requirements.txt`"""
+    bin_folder = make_venv()
+    call(["pip", "install", "-q", "-r", "requirements.txt"], root, bin_folder)
+    return bin_folder
+
+
+@pytest.fixture(scope="session")
+def relay_venv(root: Path, make_venv: Callable[[], Path]) -> Path:
+    """`cd websocket_server; pip install -r requirements.txt`"""
+    bin_folder = make_venv()
+    call(["pip", "install", "-q", "-r", "requirements.txt"], root / "websocket_server", bin_folder)
+    return bin_folder
+
+
+@pytest.fixture(scope="session")
+def keys(root: Path, client_venv: Path) -> dict[str, str]:
+    """A signing pair, as the services' settings name it."""
+    seed, public = call(["python", "make_keys.py", "signing"], root / "client_app", client_venv).split()
+    return {"FACESWAP_SIGNING_KEY": seed, "FACESWAP_VERIFY_KEY": public}

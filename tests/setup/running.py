@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+INSTALL_SECONDS = 600.0
+START_SECONDS = 60.0
 STOP_SECONDS = 6.0
 """run.py promises five; one more for this machine's scheduler."""
 
@@ -96,6 +98,22 @@ def clean_environment() -> dict[str, str]:
         "VIRTUAL_ENV",
     )
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def call(command: list[str | Path], folder: Path, bin_folder: Path, **variables: str) -> str:
+    """Run to its end with `bin_folder` first on the path, as after `activate`; what it printed."""
+    environment = clean_environment() | variables
+    path = f"{bin_folder}{os.pathsep}{environment['PATH']}"
+    ended = subprocess.run(
+        ["/usr/bin/env", *command],
+        cwd=folder,
+        env=environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS,
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
 
 
 def processes_in(folder: Path) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +10,9 @@ from pathlib import Path
 import pytest
 
 import run
-from tests.setup.running import Running, clean_environment, fetch
+from tests.setup.running import START_SECONDS, Running, call, fetch
 
 pytestmark = pytest.mark.slow
-
-INSTALL_SECONDS = 600
-START_SECONDS = 60.0
 
 SWAP_A_PORTRAIT = """
 import base64, importlib.resources
@@ -30,55 +25,22 @@ print("swapped", len(answer["image"]["b64"]))
 """
 
 
-def call(command: list[str | Path], folder: Path, bin_folder: Path, **variables: str) -> str:
-    """Run to its end with `bin_folder` first on the path, as after `activate`; what it printed."""
-    environment = clean_environment() | variables
-    environment["PATH"] = f"{bin_folder}{os.pathsep}{environment['PATH']}"
-    ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS
-    )
-    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
-
-
 @pytest.fixture(scope="module")
 def tree(copy_tree: Callable[[], Path]) -> Path:
     return copy_tree()
 
 
-@pytest.fixture(scope="module")
-def client(tree: Path, make_venv: Callable[[], Path]) -> Path:
-    """`pip install -r requirements.txt`"""
-    bin_folder = make_venv()
-    call(["pip", "install", "-q", "-r", "requirements.txt"], tree, bin_folder)
-    return bin_folder
-
-
-@pytest.fixture(scope="module")
-def relay(tree: Path, make_venv: Callable[[], Path]) -> Path:
-    """`cd websocket_server; pip install -r requirements.txt`"""
-    bin_folder = make_venv()
-    call(["pip", "install", "-q", "-r", "requirements.txt"], tree / "websocket_server", bin_folder)
-    return bin_folder
-
-
-@pytest.fixture(scope="module")
-def keys(client: Path, tree: Path) -> dict[str, str]:
-    seed, public = call([client / "python", "make_keys.py", "signing"], tree / "client_app", client).split()
-    return {"FACESWAP_SIGNING_KEY": seed, "FACESWAP_VERIFY_KEY": public}
-
-
-def test_collectstatic(client: Path, tree: Path) -> None:
-    printed = call(["python", "manage.py", "collectstatic"], tree / "client_app", client)
+def test_collectstatic(client_venv: Path, tree: Path) -> None:
+    printed = call(["python", "manage.py", "collectstatic"], tree / "client_app", client_venv)
     assert "static files copied" in printed
     assert list((tree / "client_app" / "staticfiles").rglob("*.js"))
 
 
 def test_runserver_serves_the_page(
-    client: Path, tree: Path, keys: dict[str, str], free_port: Callable[[], int]
+    client_venv: Path, tree: Path, keys: dict[str, str], free_port: Callable[[], int]
 ) -> None:
     port = free_port()
-    command: list[str | Path] = [client / "python", "manage.py", "runserver", str(port)]
+    command: list[str | Path] = [client_venv / "python", "manage.py", "runserver", str(port)]
     with Running(command, tree / "client_app", keys | {"PYTHONUNBUFFERED": "1"}) as server:
         server.wait_for("Quit the server with CONTROL-C", START_SECONDS)
         status, page = fetch(f"http://127.0.0.1:{port}/")
@@ -87,12 +49,12 @@ def test_runserver_serves_the_page(
 
 
 def test_gunicorn_accepts_a_websocket(
-    relay: Path, tree: Path, keys: dict[str, str], free_port: Callable[[], int]
+    relay_venv: Path, tree: Path, keys: dict[str, str], free_port: Callable[[], int]
 ) -> None:
     port = free_port()
     words = f"gunicorn -b 127.0.0.1:{port} -k flask_sockets.worker main:app".split()
     variables = {"FACESWAP_VERIFY_KEY": keys["FACESWAP_VERIFY_KEY"], "GUNICORN_CMD_ARGS": "--no-control-socket"}
-    with Running([relay / words[0], *words[1:]], tree / "websocket_server", variables) as server:
+    with Running([relay_venv / words[0], *words[1:]], tree / "websocket_server", variables) as server:
         server.wait_for("Booting worker", START_SECONDS)
         with socket.create_connection(("127.0.0.1", port), START_SECONDS) as page:
             page.sendall(

@@ -16,10 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import run
-from tests.setup.running import Running, clean_environment, fetch, processes_in
+from tests.setup.running import INSTALL_SECONDS, START_SECONDS, Running, clean_environment, fetch, processes_in
 
-INSTALL_SECONDS = 600.0
-START_SECONDS = 60.0
 SERVICES = ("prediction", "relay", "client")
 
 
