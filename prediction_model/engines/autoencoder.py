@@ -1,0 +1,131 @@
+"""The deepfake: a shared encoder and one decoder per identity, trained by `training/`, run by LiteRT with int8 weights."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert.interpreter import Interpreter
+
+from prediction_model.errors import EngineFileRefused
+from prediction_model.types import AlignedFace, SwappedFace
+
+SHARED_ENCODER = Path(__file__).with_name("encoder.tflite")
+ENCODER, DECODER, MAPS = "encoder.tflite", "decoder.tflite", "maps.npz"
+"""File names in an identity package; one without an encoder uses the shared one."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@cache
+def _file(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+class _Network:
+    """One LiteRT network, called with arrays by input name. Not thread-safe.
+
+    LiteRT keeps a pointer into the file's bytes: they live as long as this.
+    """
+
+    def __init__(self, content: bytes, source: str) -> None:
+        try:
+            self._model = Interpreter(model_content=content, num_threads=1)
+            self._model.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise EngineFileRefused(source, f"LiteRT cannot read it ({error})") from error
+        self.inputs = {
+            d["name"].split(":")[0].removeprefix("serving_default_"): (d["index"], tuple(d["shape"]))
+            for d in self._model.get_input_details()
+        }
+        # Outputs come in no particular order: the largest picture first.
+        outputs = sorted(self._model.get_output_details(), key=lambda d: -int(d["shape"][1]))
+        self._outputs = [d["index"] for d in outputs]
+        self.output_shapes = [tuple(d["shape"]) for d in outputs]
+
+    def __call__(self, values: dict[str, FloatArray]) -> list[FloatArray]:
+        for name, value in values.items():
+            self._model.set_tensor(self.inputs[name][0], value)
+        self._model.invoke()
+        return [self._model.get_tensor(index) for index in self._outputs]
+
+
+class _Encoders(threading.local):
+    """This thread's encoders by file, shared by all identities."""
+
+    def __init__(self) -> None:
+        self.by_file: dict[Path, _Network] = {}
+
+
+_encoders = _Encoders()
+
+
+class AutoencoderEngine:
+    """Swaps to one identity.
+
+    Args:
+        folder: the identity package; holds `decoder.tflite` and `maps.npz`, and `encoder.tflite` if it was not trained on the shared one.
+
+    Raises:
+        EngineFileRefused: a file is missing, unreadable, or does not fit the others.
+    """
+
+    name = "autoencoder"
+
+    def __init__(self, folder: Path) -> None:
+        own = folder / ENCODER
+        self._encoder_file = own if own.is_file() else SHARED_ENCODER
+        for path in (self._encoder_file, folder / DECODER, folder / MAPS):
+            if not path.is_file():
+                raise EngineFileRefused(str(path), "it is missing")
+        self._decoder_file = folder / DECODER
+        self._maps = _unpack_maps(_file(folder / MAPS), str(folder / MAPS))
+        self._local = threading.local()
+        encoder, decoder = self._encoder(), self._decoder()
+        shape = encoder.inputs["crop"][1]
+        self.crop_size = int(shape[1])
+        self._features = [f"feature{level}" for level in range(2, 2 + len(encoder.output_shapes))]
+        found = {name: shape for name, (_, shape) in decoder.inputs.items()}
+        wanted = dict(zip(self._features, encoder.output_shapes, strict=True))
+        wanted |= {name: value.shape for name, value in self._maps.items()}
+        if found != wanted:
+            raise EngineFileRefused(str(self._decoder_file), f"its inputs are {found}, expected {wanted}")
+
+    def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
+        """Swap each of `faces`; their crops are float32 [S, S, 3] RGB in [0, 1]."""
+        encoder, decoder = self._encoder(), self._decoder()
+        swapped = []
+        for face in faces:
+            features = dict(zip(self._features, encoder({"crop": face.crop[None]}), strict=True))
+            made = decoder({**features, **self._maps})[0][0]
+            swapped.append(SwappedFace(np.ascontiguousarray(made[..., :3]), np.ascontiguousarray(made[..., 3])))
+        return swapped
+
+    def _encoder(self) -> _Network:
+        if self._encoder_file not in _encoders.by_file:
+            _encoders.by_file[self._encoder_file] = _Network(_file(self._encoder_file), str(self._encoder_file))
+        return _encoders.by_file[self._encoder_file]
+
+    def _decoder(self) -> _Network:
+        network: _Network | None = getattr(self._local, "decoder", None)
+        if network is None:
+            network = self._local.decoder = _Network(_file(self._decoder_file), str(self._decoder_file))
+        return network
+
+
+def _unpack_maps(content: bytes, source: str) -> dict[str, FloatArray]:
+    """The maps by input name, float32 [1, H, W, C]."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {
+                f"{name}_map": (archive[name].astype(np.float32) * archive[f"{name}.scale"])[None]
+                for name in archive.files
+                if not name.endswith(".scale")
+            }
+    except (ValueError, KeyError, OSError) as error:
+        raise EngineFileRefused(source, f"expected int8 maps with their scales ({error})") from error
