@@ -1,10 +1,12 @@
 """What can go wrong in the prediction service, as one shallow tree.
 
-    PredictionError
-    ├── BadInstance        400
-    ├── FaceModelMissing   503
-    ├── LabellingFailed    500
-    └── UnknownIdentity    404
+PredictionError
+├── BadInstance        400
+├── EngineFileRefused  500
+├── ExportRefused      500
+├── FaceModelMissing   503
+├── LabellingFailed    500
+└── UnknownIdentity    404
 """
 
 from __future__ import annotations
@@ -22,6 +24,29 @@ class BadInstance(PredictionError):
 
     type = "bad_instance"
     status = 400
+
+
+class EngineFileRefused(PredictionError):
+    """A file of an identity package that its engine cannot use."""
+
+    type = "engine_file_refused"
+    status = 500
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(f"The engine file {source} is refused: {why}. Export the identity again.")
+
+
+class ExportRefused(PredictionError):
+    """What would be served differs too much from what was trained."""
+
+    type = "export_refused"
+    status = 500
+
+    def __init__(self, difference: float, largest: float) -> None:
+        super().__init__(
+            f"The int8 weights differ from the trained ones by {difference:.2f} of 255 on average, expected at most "
+            f"{largest:.0f}: nothing was exported. Train longer, or look for a run that diverged."
+        )
 
 
 class FaceModelMissing(PredictionError):
