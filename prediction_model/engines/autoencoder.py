@@ -76,6 +76,7 @@ class AutoencoderEngine:
     """
 
     name = "autoencoder"
+    keeps_live_parts = False
 
     def __init__(self, folder: Path) -> None:
         own = folder / ENCODER
