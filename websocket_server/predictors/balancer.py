@@ -1,0 +1,177 @@
+"""Several prediction servers as one: least outstanding first, a deadline, one retry elsewhere, a circuit breaker for
+each.
+
+A frame is taken only once there is room for it (`Balancer.slot`): the newest frame waits in its session's mailbox,
+where a newer one can still replace it, and not in a queue of the server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+
+import gevent
+from gevent.event import Event
+
+from errors import PredictionRefused, PredictionUnavailable
+from predictors.base import Prediction, PredictionRequest, Predictor
+from predictors.breaker import Circuit, CircuitBreaker
+from settings import Settings
+
+log = logging.getLogger("relay")
+
+
+class Backend:
+    """One prediction server, and what is known of it."""
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self.predictor = predictor
+        self.breaker = CircuitBreaker(
+            settings.breaker_failures, settings.breaker_seconds, settings.breaker_most_seconds
+        )
+        self.outstanding = 0
+        self.answered = 0
+        self.failed = 0
+        self.concurrency = settings.predict_concurrency
+
+    @property
+    def name(self) -> str:
+        return self.predictor.name
+
+    @property
+    def circuit(self) -> Circuit:
+        return self.breaker.state(monotonic())
+
+    @property
+    def has_room(self) -> bool:
+        return self.outstanding < self.concurrency and self.breaker.allows(monotonic())
+
+
+class Balancer:
+    """Predicts frames on the backend that has the fewest under way."""
+
+    def __init__(self, predictors: Sequence[Predictor], settings: Settings) -> None:
+        self.backends = [Backend(predictor, settings) for predictor in predictors]
+        self._seconds = settings.predict_seconds
+        self._probe_seconds = settings.probe_seconds
+        self._waiting: deque[Event] = deque()
+
+    @property
+    def available(self) -> bool:
+        """Whether any backend takes frames."""
+        return any(backend.circuit is not Circuit.OPEN for backend in self.backends)
+
+    @contextmanager
+    def slot(self) -> Iterator[Backend]:
+        """Room for one frame, first come, first served; waits at most the deadline of one prediction.
+
+        Raises PredictionUnavailable where no backend takes frames, or none had room in time.
+        """
+        backend = self._reserve()
+        try:
+            yield backend
+        finally:
+            self._release(backend)
+
+    def _reserve(self) -> Backend:
+        deadline = monotonic() + self._seconds
+        must_queue = bool(self._waiting)
+        while True:
+            backend = None if must_queue else self._least_outstanding()
+            if backend is not None:
+                backend.outstanding += 1
+                backend.breaker.begin(monotonic())
+                return backend
+            if not self.available:
+                raise PredictionUnavailable("No prediction server answers. The relay keeps trying.")
+            if not self._wait(deadline - monotonic()):
+                raise PredictionUnavailable("The prediction servers are busy. The relay keeps trying.")
+            must_queue = False
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait for one's turn; False where it did not come in time."""
+        turn = Event()
+        self._waiting.append(turn)
+        try:
+            return bool(seconds > 0 and turn.wait(seconds))
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif not turn.is_set():
+                self._wake()  # killed between being woken and waking: the turn is the next one's
+
+    def _wake(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().set()
+
+    def _least_outstanding(self, apart_from: Backend | None = None) -> Backend | None:
+        # A half-open circuit goes first: only a frame can close it, and should it fail, another backend gets that
+        # frame.
+        free = [backend for backend in self.backends if backend.has_room and backend is not apart_from]
+        return min(free, key=lambda each: (each.circuit is Circuit.CLOSED, each.outstanding), default=None)
+
+    def _release(self, backend: Backend) -> None:
+        backend.outstanding -= 1
+        backend.breaker.let_go()
+        self._wake()
+
+    def predict(self, backend: Backend, request: PredictionRequest, still_newest: Callable[[], bool]) -> Prediction:
+        """Have a frame predicted on `backend`; should that fail, once on another, if it is `still_newest`.
+
+        Raises PredictionRefused (the frame's fault) or PredictionUnavailable (the servers').
+        """
+        try:
+            return self._attempt(backend, request)
+        except PredictionUnavailable:
+            other = self._least_outstanding(apart_from=backend)
+            if other is None or not still_newest():
+                raise
+        other.outstanding += 1
+        other.breaker.begin(monotonic())
+        try:
+            return self._attempt(other, request)
+        finally:
+            self._release(other)
+
+    def _attempt(self, backend: Backend, request: PredictionRequest) -> Prediction:
+        late = PredictionUnavailable(f"No prediction within {self._seconds:g} s. The relay keeps trying.")
+        try:
+            with gevent.Timeout(self._seconds, late):
+                prediction = backend.predictor.predict(request)
+        except PredictionUnavailable as error:
+            self._failed(backend, at_once=error is late)
+            raise
+        except PredictionRefused:
+            self._succeeded(backend)  # it answered; the frame was at fault
+            raise
+        self._succeeded(backend)
+        return prediction
+
+    def _succeeded(self, backend: Backend) -> None:
+        if backend.circuit is not Circuit.CLOSED:
+            log.info("prediction server %s answers again", backend.name)
+        backend.answered += 1
+        backend.breaker.succeed()
+
+    def _failed(self, backend: Backend, at_once: bool) -> None:
+        before = backend.circuit
+        backend.failed += 1
+        backend.breaker.fail(monotonic(), at_once)
+        if before is not Circuit.OPEN and backend.circuit is Circuit.OPEN:
+            log.warning("prediction server %s fails; left alone for a while", backend.name)
+
+    def probe_forever(self, backend: Backend) -> None:
+        """Look at `/readyz` again and again: a server that is down is found before a frame finds it, one that is back
+        gets its trial frame at once."""
+        while True:
+            ready = backend.predictor.ready()
+            now = monotonic()
+            if not ready and backend.circuit is not Circuit.OPEN:
+                self._failed(backend, at_once=True)
+            elif ready:
+                backend.breaker.may_try_soon(now)
+                self._wake()
+            gevent.sleep(self._probe_seconds)

@@ -1,0 +1,74 @@
+"""A circuit breaker: leave a server that fails alone for a while, then try it with one frame.
+
+After M. Nygard, "Release It!", and https://martinfowler.com/bliki/CircuitBreaker.html. No clock: the time is an
+argument.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Circuit(enum.Enum):
+    """States; the numbers are what /metrics shows."""
+
+    CLOSED = 0
+    """Frames flow."""
+    HALF_OPEN = 1
+    """One frame may try."""
+    OPEN = 2
+    """No frame goes there."""
+
+
+class CircuitBreaker:
+    """Opens after `failures` in a row, for `seconds` that double with each failed trial up to `most_seconds`."""
+
+    def __init__(self, failures: int, seconds: float, most_seconds: float) -> None:
+        self._most_failures = failures
+        self._least_seconds, self._most_seconds = seconds, most_seconds
+        self._failures = 0
+        self._seconds = seconds
+        self._open_until: float | None = None
+        self._trying = False
+
+    def state(self, now: float) -> Circuit:
+        """What it lets pass at `now`."""
+        if self._open_until is None:
+            return Circuit.CLOSED
+        return Circuit.OPEN if now < self._open_until else Circuit.HALF_OPEN
+
+    def allows(self, now: float) -> bool:
+        """Whether a frame may go there now."""
+        state = self.state(now)
+        return state is Circuit.CLOSED or (state is Circuit.HALF_OPEN and not self._trying)
+
+    def begin(self, now: float) -> None:
+        """A frame goes there: where half open, it is the one that tries."""
+        self._trying = self.state(now) is Circuit.HALF_OPEN
+
+    def succeed(self) -> None:
+        """It was answered: closed again."""
+        self._failures = 0
+        self._seconds = self._least_seconds
+        self._open_until = None
+        self._trying = False
+
+    def fail(self, now: float, at_once: bool = False) -> None:
+        """It was not. `at_once`: open without counting, as for a server known to be down."""
+        tried, self._trying = self._trying, False
+        if self.state(now) is Circuit.OPEN:
+            return  # frames that were under way when it opened say nothing new
+        self._failures += 1
+        if tried:
+            self._seconds = min(2 * self._seconds, self._most_seconds)
+        if tried or at_once or self._failures >= self._most_failures:
+            self._open_until = now + self._seconds
+
+    def let_go(self) -> None:
+        """The frame was given up for reasons of its own; nothing was learnt."""
+        self._trying = False
+
+    def may_try_soon(self, now: float) -> None:
+        """The server says it is well: an open circuit becomes half open at once."""
+        if self._open_until is not None:
+            self._open_until = min(self._open_until, now)

@@ -1,0 +1,107 @@
+"""Revocations: client_app's signed feed, followed by long poll.
+
+A relay that cannot reach the feed goes on: its sessions end with their tokens, within minutes, and client_app renews
+none that is revoked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+
+from errors import BadToken, Revoked
+from tokens import TokenVerifier
+
+log = logging.getLogger("relay")
+
+AUDIENCE = "faceswap-revocations"
+FEED_PATH = "/revocations"
+WAIT_SECONDS = 25
+SOCKET_SECONDS = WAIT_SECONDS + 10
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
+MAX_ANSWER_BYTES = 4 << 20
+MAX_ENTRIES = 200_000
+KINDS = ("identity", "session")
+
+
+class Revocations:
+    """What has been revoked. An id once revoked is not served again by this process; a new consent wants a new id."""
+
+    def __init__(self, tokens: TokenVerifier) -> None:
+        self._tokens = tokens
+        self._revoked: dict[tuple[str, str], None] = {}
+        self.cursor = 0
+        self.connected = False
+
+    def check(self, session: str, identity: str) -> None:
+        """Raises Revoked where either is."""
+        for kind, id_ in (("session", session), ("identity", identity)):
+            if (kind, id_) in self._revoked:
+                raise Revoked(f"This {kind} has been revoked.")
+
+    def apply(self, feed: str) -> list[tuple[str, str]]:
+        """Take in one answer of the feed, a JWT; what is new in it, as (kind, id). Raises BadToken."""
+        claims = self._tokens.claims(feed, AUDIENCE)
+        cursor, entries = claims.get("cursor"), claims.get("entries")
+        if not isinstance(cursor, int) or not isinstance(entries, list):
+            raise BadToken("Expected cursor and entries in the feed of revocations.")
+        new = []
+        for entry in entries:
+            kind, id_ = (entry.get("kind"), entry.get("id")) if isinstance(entry, dict) else (None, None)
+            if kind not in KINDS or not isinstance(id_, str):
+                raise BadToken("Expected entries of the feed to name an identity or a session.")
+            if (kind, id_) not in self._revoked:
+                new.append((kind, id_))
+        for each in new:
+            self._revoked[each] = None
+        while len(self._revoked) > MAX_ENTRIES:  # the oldest: tokens that named it have long expired
+            del self._revoked[next(iter(self._revoked))]
+        self.cursor = max(self.cursor, cursor)
+        return new
+
+    def follow_forever(self, client_url: str, on_revoked: Callable[[str, str], None]) -> None:
+        """Long-poll `client_url`; call `on_revoked(kind, id)` for everything new."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                for kind, id_ in self.apply(_poll(client_url, self.cursor)):
+                    on_revoked(kind, id_)
+                if not self.connected:
+                    log.info("following the feed of revocations")
+                self.connected, pause = True, FIRST_PAUSE_SECONDS
+                gevent.sleep(0)
+            except (OSError, HTTPException, ValueError, KeyError, BadToken) as error:
+                if self.connected:
+                    log.warning("lost the feed of revocations (%s); trying again", type(error).__name__)
+                self.connected = False
+                # Jitter: relays that lost one client_app must not come back to it in step.
+                gevent.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _poll(client_url: str, cursor: int) -> str:
+    """One long poll. Raises OSError, HTTPException, ValueError or KeyError."""
+    parts = urlsplit(client_url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=SOCKET_SECONDS)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}{FEED_PATH}?after={cursor}&wait={WAIT_SECONDS}")
+        response = connection.getresponse()
+        body = response.read(MAX_ANSWER_BYTES)
+        if response.status != 200:
+            raise HTTPException(f"the feed answered {response.status}")
+        answer: Any = json.loads(body)
+        feed = answer["feed"]
+        if not isinstance(feed, str):
+            raise ValueError("expected a text")
+        return feed
+    finally:
+        connection.close()

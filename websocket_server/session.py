@@ -1,0 +1,422 @@
+"""One browser session: receive → newest frame → predict → send.
+
+Four greenlets: one receives, one predicts and sends results, one looks at the clock, and the one that serves the
+connection waits for the first reason to end and closes. No failure shows a picture that the prediction tier did not
+answer with: a frame that cannot be predicted is answered by a `held` result without one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.event import AsyncResult, Event
+
+from connection import Connection
+from errors import (
+    BadRenewal,
+    BadToken,
+    EmptyPicture,
+    Fatal,
+    GoingAway,
+    Held,
+    IdentityNotAllowed,
+    Internal,
+    NotFatal,
+    PredictionRefused,
+    RelayError,
+    Revoked,
+    SessionOver,
+    TooManyPixels,
+)
+from messages import Hello, Options, Renew, encode_data_url, encode_json
+from pictures import picture_size
+from predictors.balancer import Backend
+from predictors.base import Prediction, PredictionRequest
+from protocol import Flag, Frame, Mailbox, Result, Stream, StreamLimits, encode_result
+from registry import TokenUse
+from tokens import SessionToken
+
+if TYPE_CHECKING:
+    from relay import Relay
+
+log = logging.getLogger("relay")
+
+TRACE_SESSION_DIGITS = 24
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of the second that the next `stats` message tells about."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    dropped: int = 0
+    predictions: int = 0
+    predict_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A frame in the mailbox."""
+
+    frame: Frame
+    since: float
+    fault: NotFatal | None = None
+    """What the page has been told is wrong with it; it still wants a result, for its credit."""
+
+
+class Session:
+    """One connection, from its upgrade to its close."""
+
+    def __init__(self, relay: Relay, connection: Connection, address: str) -> None:
+        self._relay = relay
+        self._settings = relay.settings
+        self._connection = connection
+        self._address = address
+        limits = StreamLimits(
+            self._settings.hello_seconds, self._settings.idle_seconds, self._settings.messages_per_second
+        )
+        self._stream = Stream(limits, monotonic())
+        self._mailbox: Mailbox[Waiting] = Mailbox()
+        self._arrived = Event()
+        self._ended: AsyncResult[RelayError] = AsyncResult()
+        self._claims = ExitStack()
+        self._token: SessionToken | None = None
+        self._token_text = ""
+        self._use: TokenUse | None = None
+        self._identity = ""
+        self._pixels = self._settings.pixels
+        self._options: Mapping[str, Any] = {}
+        self._track: Any = None
+        self._counts = Counts()
+        self._trouble: str | None = None
+        """Why the session is degraded; None while it is not."""
+
+    # --- beginning and end
+
+    def run(self) -> None:
+        """Serve the connection until it ends. Never raises for what a page or a prediction server did."""
+        try:
+            with self._claims:
+                self._claims.enter_context(self._relay.registry.admit(self, self._address))
+                self._serve()
+        except Fatal as error:
+            self._close(error)  # not admitted
+        finally:
+            self._stream.close()
+            self._connection.finish()
+
+    def _serve(self) -> None:
+        works = (self._receive_forever, self._predict_forever, self._watch_forever)
+        greenlets = [gevent.spawn(self._guard, work) for work in works]
+        try:
+            self._close(self._ended.get() or Internal("The relay failed. Reconnect."))
+        finally:
+            # After the close frame, not before: a greenlet killed while it sends leaves half a message behind.
+            gevent.killall(greenlets)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except RelayError as error:
+            self.end(error)
+        except Exception as error:
+            # The kind and the place only: a message could hold what a page sent.
+            log.error("session failed: %s at %s", type(error).__name__, _place(error))
+            self.end(Internal("The relay failed. Reconnect."))
+
+    def end(self, error: RelayError) -> None:
+        """End the session, for the first reason given. Returns at once; callable from any greenlet."""
+        if not self._ended.ready():
+            self._ended.set(error)
+
+    def _close(self, error: RelayError) -> None:
+        self._relay.metrics.session_ended(error)
+        if error.close_code is None:
+            return
+        bye = encode_json({"type": "bye", "code": error.close_code, "reason": str(error)})
+        farewells = [bye] if isinstance(error, GoingAway) else [_error_text(error, None, fatal=True), bye]
+        self._connection.close(error.close_code, str(error), farewells)
+
+    def _tell(self, error: RelayError, sequence: int | None = None) -> None:
+        """Tell the page of something that does not end the session."""
+        self._relay.metrics.errors.labels(error.code if not isinstance(error, PredictionRefused) else "refused").inc()
+        self._connection.send(_error_text(error, sequence, fatal=False))
+
+    # --- receiving
+
+    def _receive_forever(self) -> None:
+        while True:
+            message = self._connection.receive()
+            try:
+                self._take(self._stream.receive(message, monotonic()))
+            except NotFatal as error:
+                self._tell(error, error.sequence)
+
+    def _take(self, message: Hello | Options | Renew | Frame) -> None:
+        match message:
+            case Frame():
+                self._take_frame(message)
+            case Hello():
+                self._begin(message)
+            case Options():
+                self._change(message)
+            case Renew():
+                self._renew(message.token)
+
+    def _begin(self, hello: Hello) -> None:
+        token = self._relay.tokens.session(hello.token)
+        self._check_identity(token, hello.identity)
+        now = monotonic()
+        self._use = self._claims.enter_context(self._relay.registry.use_token(token, now))
+        longest = min(self._settings.session_seconds, token.seconds or self._settings.session_seconds)
+        left = self._use.began + longest - now
+        if left <= 0:
+            raise SessionOver("The session has lasted as long as its token allows. Start another.")
+        self._token, self._token_text = token, hello.token
+        self._identity, self._options = hello.identity, hello.options
+        self._pixels = min(self._settings.pixels, token.pixels or self._settings.pixels)
+        self._stream.accept(now, left)
+        ready = {
+            "type": "ready",
+            "session": token.session,
+            "identity": hello.identity,
+            "window": self._settings.window,
+            "limits": {
+                "message_bytes": self._settings.message_bytes,
+                "pixels": self._pixels,
+                "fps": self._use.pace.rate,
+                "idle_seconds": self._settings.idle_seconds,
+                "session_seconds": round(left),
+            },
+            "expires": token.expires,
+        }
+        self._connection.send(encode_json(ready))
+
+    def _check_identity(self, token: SessionToken, identity: str) -> None:
+        """Raises IdentityNotAllowed, or Revoked."""
+        if identity not in token.identities:
+            raise IdentityNotAllowed("The session token does not name this identity. Choose one that it names.")
+        self._relay.revocations.check(token.session, identity)
+
+    def _change(self, options: Options) -> None:
+        assert self._token is not None  # noqa: S101  the stream takes options only after the hello
+        try:
+            self._check_identity(self._token, options.identity)
+        except (IdentityNotAllowed, Revoked) as error:
+            self._tell(error)
+            return
+        self._identity, self._options = options.identity, options.options
+
+    def _renew(self, text: str) -> None:
+        assert self._token is not None  # noqa: S101
+        try:
+            token = self._relay.tokens.session(text)
+        except BadToken as error:
+            raise BadRenewal(str(error)) from None
+        if token.session != self._token.session or token.expires <= self._token.expires:
+            raise BadRenewal("Expected a token for this session that expires later than the last.")
+        if self._identity not in token.identities:
+            raise IdentityNotAllowed("The renewed token no longer names the identity in use.")
+        self._token, self._token_text = token, text
+        self._connection.send(encode_json({"type": "renewed", "expires": token.expires}))
+
+    def _take_frame(self, frame: Frame) -> None:
+        self._check_expiry()
+        self._relay.metrics.frames_in.inc()
+        self._counts.frames_in += 1
+        fault = self._fault(frame)
+        if fault is not None:
+            self._tell(fault, frame.sequence)
+        if self._mailbox.put(Waiting(frame, monotonic(), fault)):
+            self._relay.metrics.frames_dropped.inc()
+            self._counts.dropped += 1
+        self._arrived.set()
+
+    def _fault(self, frame: Frame) -> NotFatal | None:
+        if not frame.image:
+            return EmptyPicture("Expected a picture after the header; received none.")
+        width, height = picture_size(frame.image) or (0, 0)
+        if width * height > self._pixels:
+            return TooManyPixels(
+                f"Expected at most {self._pixels} pixels; received {width}x{height}. Send a smaller one."
+            )
+        return None
+
+    def _check_expiry(self) -> None:
+        if self._token is not None and time.time() >= self._token.expires:
+            raise BadToken("The session token has expired. Fetch a fresh one from the page's server.")
+
+    # --- predicting
+
+    def _predict_forever(self) -> None:
+        while True:
+            self._arrived.wait()
+            assert self._use is not None  # noqa: S101  frames arrive only after the hello
+            while (delay := self._use.pace.delay(monotonic())) > 0:
+                gevent.sleep(delay)
+            self._use.pace.allow(monotonic())
+            self._answer_newest()
+
+    def _answer_newest(self) -> None:
+        waiting: Waiting | None = None
+        try:
+            with self._relay.balancer.slot() as backend:
+                waiting = self._take_newest()
+                if waiting.fault is not None:
+                    raise waiting.fault
+                prediction = self._predict(backend, waiting)
+        except PredictionRefused as error:
+            if error.about_the_token:
+                raise BadToken(f"The prediction service refuses the session: {error}") from None
+            self._trouble = None
+            if waiting is not None:
+                self._tell(error, waiting.frame.sequence)
+                self._hold(waiting.frame, error)
+        except NotFatal as error:
+            waiting = waiting or self._take_newest()
+            self._suffer(error, waiting)
+            self._hold(waiting.frame, error)
+        else:
+            self._trouble = None
+            self._answer(waiting.frame, prediction)
+
+    def _take_newest(self) -> Waiting:
+        self._arrived.clear()
+        waiting = self._mailbox.take()
+        assert waiting is not None  # noqa: S101  `_arrived` says so, and only this greenlet takes
+        return waiting
+
+    def _predict(self, backend: Backend, waiting: Waiting) -> Prediction:
+        assert self._token is not None  # noqa: S101
+        began = monotonic()
+        frame = waiting.frame
+        request = PredictionRequest(
+            image=frame.image,
+            token=self._token_text,
+            identity=self._identity,
+            options=self._options,
+            track=self._track,
+            trace=self._trace(frame.sequence),
+        )
+        prediction = self._relay.balancer.predict(backend, request, still_newest=lambda: self._mailbox.empty)
+        took = monotonic() - began
+        self._track = prediction.track
+        metrics = self._relay.metrics
+        metrics.queue.observe(began - waiting.since)
+        metrics.predict.observe(took)
+        metrics.prediction_stages(prediction.timings_ms)
+        self._counts.predictions += 1
+        self._counts.predict_ms += took * 1000
+        timings = {
+            **prediction.timings_ms,
+            "relay.queue": round((began - waiting.since) * 1000, 3),
+            "relay.predict": round(took * 1000, 3),
+        }
+        return replace(prediction, timings_ms=timings)
+
+    def _suffer(self, error: NotFatal, waiting: Waiting) -> None:
+        """A frame was not predicted; tell the page when trouble begins, not with every frame of it."""
+        if waiting.fault is None:
+            if self._trouble is None:
+                self._tell(error, waiting.frame.sequence)
+            self._trouble = str(error)
+
+    # --- answering
+
+    def _hold(self, frame: Frame, error: NotFatal) -> None:
+        self._answer(frame, Prediction(image=b"", reason=str(error)))
+
+    def _answer(self, frame: Frame, prediction: Prediction) -> None:
+        if self._ended.ready():
+            return  # revoked, or over, while it was predicted
+        began = monotonic()
+        metrics = self._relay.metrics
+        if frame.as_data_url:
+            self._answer_data_url(frame, prediction)
+        else:
+            self._connection.send(encode_result(self._result(frame, prediction)))
+        if prediction.image:
+            metrics.frames_out.inc()
+            self._counts.frames_out += 1
+        else:
+            metrics.frames_held.inc()
+        metrics.send.observe(monotonic() - began)
+
+    def _answer_data_url(self, frame: Frame, prediction: Prediction) -> None:
+        if prediction.image:
+            self._connection.send(encode_data_url(prediction.image))
+        else:
+            self._tell(Held(prediction.reason or "The prediction service held this frame."), frame.sequence)
+
+    def _result(self, frame: Frame, prediction: Prediction) -> Result:
+        flags = Flag.SWAPPED if prediction.swapped and prediction.image else Flag.NONE
+        flags |= Flag.NONE if prediction.image else Flag.HELD
+        flags |= Flag.DEGRADED if self._trouble else Flag.NONE
+        metadata = {
+            "faces": list(prediction.faces),
+            "swapped": bool(flags & Flag.SWAPPED),
+            "timings_ms": dict(prediction.timings_ms),
+            "identity": self._identity,
+            "reason": prediction.reason,
+            "trace": self._trace(frame.sequence),
+        }
+        return Result(frame.sequence, frame.capture_us, flags, metadata, prediction.image)
+
+    def _trace(self, sequence: int) -> str:
+        assert self._token is not None  # noqa: S101
+        return f"{self._token.session[:TRACE_SESSION_DIGITS]}{sequence:08x}"
+
+    # --- watching the clock
+
+    def _watch_forever(self) -> None:
+        while True:
+            gevent.sleep(self._settings.stats_seconds)
+            now = monotonic()
+            self._connection.check(now)
+            self._stream.check(now)
+            self._check_expiry()
+            if self._token is not None:
+                self._send_stats()
+
+    def _send_stats(self) -> None:
+        counts, self._counts = self._counts, Counts()
+        mean = round(counts.predict_ms / counts.predictions, 2) if counts.predictions else None
+        stats = {
+            "type": "stats",
+            "frames_in": counts.frames_in,
+            "frames_out": counts.frames_out,
+            "dropped": counts.dropped,
+            "predict_ms": mean,
+            "state": "degraded" if self._trouble else "ok",
+            "reason": self._trouble,
+        }
+        self._connection.send_if_free(encode_json(stats))
+
+    def revoked(self, kind: str, id_: str) -> None:
+        """The feed says that an identity or a session is revoked: end, if it is this one's."""
+        if self._token is None:
+            return
+        if (kind == "identity" and id_ == self._identity) or (kind == "session" and id_ == self._token.session):
+            self.end(Revoked(f"This {kind} has been revoked."))
+
+
+def _error_text(error: RelayError, sequence: int | None, fatal: bool) -> str:
+    return encode_json(
+        {"type": "error", "code": error.code, "message": str(error), "sequence": sequence, "fatal": fatal}
+    )
+
+
+def _place(error: BaseException) -> str:
+    """File and line where `error` was raised."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}" if traceback else "?"

@@ -1,0 +1,252 @@
+"""Flask-Sockets, made to work on Flask 3 and safe to put on the open internet.
+
+flask-sockets 0.2.1 writes its rules without `websocket=True`, so that on Werkzeug ≥ 1 every WebSocket ends in
+`WebsocketMismatch`; gevent-websocket neither checks the Origin nor bounds anything. Importing this module puts a
+handler, a server and a connection of ours into `flask_sockets.worker`, the class that gunicorn is told to use:
+
+    gunicorn -b 127.0.0.1:8001 -k flask_sockets.worker main:app
+
+The worker makes one `RelayServer`, which makes one `RelayHandler` for each TCP connection, which makes one
+`Connection` for each upgrade and calls the Flask app; `SocketMiddleware` then finds the function of the route.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import flask_sockets  # type: ignore[import-untyped]
+import geventwebsocket.handler  # type: ignore[import-untyped]
+from flask import Flask
+from gevent import Timeout
+from gunicorn.workers.ggevent import PyWSGIServer  # type: ignore[import-untyped]
+from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import Rule
+from werkzeug.routing.exceptions import WebsocketMismatch
+from werkzeug.wrappers import Response
+
+from connection import Connection, ConnectionLimits
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+SocketFunction: TypeAlias = Callable[[Connection], None]
+Hook: TypeAlias = Callable[[], None]
+
+EXTENSION = "sockets"
+WEBSOCKET_VERSION = "13"
+KEY_BYTES = 16
+DEFAULT_REQUEST_SECONDS = 5.0
+
+
+class SocketMiddleware(flask_sockets.SocketMiddleware):  # type: ignore[misc]
+    """Calls a route's function with its connection; a plain request to such a route is told to upgrade (426)."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        adapter = self.ws.url_map.bind_to_environ(environ)
+        try:
+            function, values = adapter.match()
+        except NotFound:
+            return self.wsgi_app(environ, start_response)  # type: ignore[no-any-return]
+        except WebsocketMismatch:
+            return _plain(HTTPStatus.UPGRADE_REQUIRED, "Expected a WebSocket; received a plain request.")(
+                environ, start_response
+            )
+        except HTTPException as error:
+            return error(environ, start_response)
+        connection: Connection | None = environ.get("wsgi.websocket")
+        if connection is None:
+            refusal = _plain(HTTPStatus.BAD_REQUEST, "Expected a WebSocket upgrade by GET over HTTP/1.1.")
+            return refusal(environ, start_response)
+        with self.app.request_context(environ):
+            function(connection, **values)
+        return []
+
+
+class Sockets(flask_sockets.Sockets):  # type: ignore[misc]
+    """WebSocket routes of a Flask app.
+
+    Arguments:
+        app: the Flask app.
+        origins: origins whose pages may connect; `*` lets any. A client that sends no Origin is no browser, and passes.
+        limits: bounds of each connection.
+        request_seconds: time in which a client must have sent its HTTP request.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        origins: Iterable[str] = ("*",),
+        limits: ConnectionLimits | None = None,
+        request_seconds: float = DEFAULT_REQUEST_SECONDS,
+    ) -> None:
+        self.origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self.limits = limits or ConnectionLimits()
+        self.request_seconds = request_seconds
+        self.draining = False
+        self._on_start: list[Hook] = []
+        self._on_stop: list[Hook] = []
+        super().__init__(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Put the middleware before the app's own routes."""
+        app.wsgi_app = SocketMiddleware(app.wsgi_app, app, self)  # type: ignore[method-assign]
+        app.extensions[EXTENSION] = self
+
+    def route(self, rule: str, **options: Any) -> Callable[[SocketFunction], SocketFunction]:
+        """Serve `rule` by the decorated function, which is called with the connection."""
+
+        def decorator(function: SocketFunction) -> SocketFunction:
+            self.add_url_rule(rule, None, function, **options)
+            return function
+
+        return decorator
+
+    def add_url_rule(self, rule: str, _: str | None, f: SocketFunction, **options: Any) -> None:
+        """As flask-sockets', with `websocket=True`."""
+        self.url_map.add(Rule(rule, endpoint=f, websocket=True, **options))
+
+    def register_blueprint(self, blueprint: Any, **options: Any) -> None:
+        """flask-sockets' own cannot work on Flask ≥ 2; nothing here needs one."""
+        raise NotImplementedError("Expected routes on the Sockets object itself; blueprints are not supported.")
+
+    def on_start(self, hook: Hook) -> Hook:
+        """Call `hook` in the worker process, once it serves."""
+        self._on_start.append(hook)
+        return hook
+
+    def on_stop(self, hook: Hook) -> Hook:
+        """Call `hook` when the worker has been told to stop, after it has stopped listening."""
+        self._on_stop.append(hook)
+        return hook
+
+    def start(self) -> None:
+        """Called by the server of the worker."""
+        for hook in self._on_start:
+            hook()
+
+    def stop(self) -> None:
+        """Called by the server of the worker, more than once where it is closed more than once."""
+        if self.draining:
+            return
+        self.draining = True
+        for hook in self._on_stop:
+            hook()
+
+    def refusal(self, environ: Environ) -> Response | None:
+        """Why this request may not be upgraded, as the response that says so; None where it may. RFC 6455, 4.2."""
+        try:
+            self.url_map.bind_to_environ(environ).match()
+        except HTTPException:
+            return None  # not a WebSocket route: the app answers, 404 as a rule
+        if self.draining:
+            return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping; connect again.")
+        if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != WEBSOCKET_VERSION:
+            return _plain(HTTPStatus.UPGRADE_REQUIRED, f"Expected version {WEBSOCKET_VERSION} of WebSocket.")
+        if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
+            return _plain(HTTPStatus.BAD_REQUEST, f"Expected a Sec-WebSocket-Key of {KEY_BYTES} bytes in base64.")
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and "*" not in self.origins and origin.lower() not in self.origins:
+            return _plain(HTTPStatus.FORBIDDEN, "Expected an origin of FACESWAP_ORIGINS; received another.")
+        return None
+
+
+class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[misc]
+    """One TCP connection: requests in bounded time, upgrades only where `Sockets.refusal` has nothing against it."""
+
+    _request_timeout: Timeout | None = None
+
+    @property
+    def _sockets(self) -> Sockets:
+        sockets: Sockets = self.server.application.extensions[EXTENSION]
+        return sockets
+
+    def read_requestline(self) -> str:
+        # Covers the pause before a request too: a kept-alive connection that stays silent is closed.
+        seconds = self._sockets.request_seconds
+        self._request_timeout = Timeout.start_new(seconds, TimeoutError("request not sent in time"))
+        try:
+            line: str = super().read_requestline()
+        except BaseException:
+            self._request_timeout.close()
+            raise
+        if not line:
+            self._request_timeout.close()
+        return line
+
+    def read_request(self, raw_requestline: str) -> Any:
+        try:
+            valid = super().read_request(raw_requestline)
+            if self.content_length or "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+                raise ValueError("expected a request without a body")
+            return valid
+        finally:
+            if self._request_timeout is not None:
+                self._request_timeout.close()
+
+    def upgrade_websocket(self) -> Any:
+        if self._wants_websocket():
+            refusal = self._sockets.refusal(self.environ)
+            if refusal is not None:
+                self.close_connection = True
+                return refusal(self.environ, self.start_response)
+            if self._is_socket_route():
+                self.environ["faceswap.connection_limits"] = self._sockets.limits
+                return self.upgrade_connection()
+        if self._sockets.draining:
+            self.close_connection = True
+        return None
+
+    def _wants_websocket(self) -> bool:
+        tokens = {token.strip() for token in self.environ.get("HTTP_CONNECTION", "").lower().split(",")}
+        return (
+            self.environ["REQUEST_METHOD"] == "GET"
+            and self.request_version == "HTTP/1.1"
+            and "upgrade" in tokens
+            and self.environ.get("HTTP_UPGRADE", "").strip().lower() == "websocket"
+        )
+
+    def _is_socket_route(self) -> bool:
+        try:
+            self._sockets.url_map.bind_to_environ(self.environ).match()
+        except HTTPException:
+            return False
+        return True
+
+    def log_request(self) -> None:
+        """Nothing: a session is counted in /metrics, and an address belongs in no log."""
+
+
+class RelayServer(PyWSGIServer):  # type: ignore[misc]
+    """The server of one worker. gunicorn closes it on SIGTERM, then waits for its connections to end: so end them."""
+
+    def start(self) -> None:
+        super().start()
+        self.application.extensions[EXTENSION].start()
+
+    def close(self) -> None:
+        super().close()
+        self.application.extensions[EXTENSION].stop()
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.strip(), validate=True)) == KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _plain(status: HTTPStatus, sentence: str) -> Response:
+    response = Response(sentence + "\n", status=status, mimetype="text/plain")
+    if status is HTTPStatus.UPGRADE_REQUIRED:
+        response.headers["Upgrade"] = "websocket"
+        response.headers["Connection"] = "Upgrade"
+        response.headers["Sec-WebSocket-Version"] = WEBSOCKET_VERSION
+    return response
+
+
+geventwebsocket.handler.WebSocket = Connection
+flask_sockets.worker.wsgi_handler = RelayHandler
+flask_sockets.worker.server_class = RelayServer
