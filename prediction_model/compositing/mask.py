@@ -8,12 +8,21 @@ import numpy.typing as npt
 
 from prediction_model.types import Mask, Mesh
 
-INSET = 0.02
+INSET = 0.012
 """Of the crop's side: the mask is this far inside the mesh's outline before it is feathered."""
-FEATHER = 0.07
-"""Of the crop's side: width of the outline's soft edge, all of it inside the outline."""
+FEATHER_TOP, FEATHER_JAW = 0.11, 0.045
+"""Of the crop's side: width of the outline's soft edge, all of it inside the outline; wide where a forehead passes into hair,
+narrow where a jaw ends."""
+TOP, JAW = 0.22, 0.5
+"""Of the crop's side, down from its top: the one width holds above, the other below."""
 PART_FEATHER = 0.02
 """The same for eyes and mouth."""
+OPEN_GAP, CLOSED_GAP = 0.2, 0.1
+"""Height of an eye's contour over its width: above the one only the eyeball stays live, below the other the lids do too."""
+RIM = (0.05, 0.09)
+"""Of an eye's width: how far below and above an open eye stays live: a picture's lashes would stand still in a blink."""
+LIDS = (0.18, 0.4)
+"""Of an eye's width: how far below and above a closed eye its lids stay live."""
 DRAWN_AT = 128
 """Masks are drawn at this many pixels a side, then enlarged: they are smooth."""
 _SHIFT = 4
@@ -41,23 +50,50 @@ def outline(mesh: Mesh, size: int) -> Mask:
     cv2.fillConvexPoly(drawn, _fixed_point(hull), 1.0, cv2.LINE_AA, _SHIFT)
     drawn[[0, -1]] = 0
     drawn[:, [0, -1]] = 0
-    reach = max(round(DRAWN_AT * (INSET + FEATHER / 2)), 1)
-    inner = cv2.erode(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    width = max(round(DRAWN_AT * FEATHER / 2) | 1, 3)
-    soft = cv2.blur(cv2.blur(inner, (width, width)), (width, width))
+    top, jaw = (_feathered(drawn, feather) for feather in (FEATHER_TOP, FEATHER_JAW))
+    rows = np.arange(DRAWN_AT, dtype=np.float32) / DRAWN_AT
+    down = np.clip((rows - TOP) / (JAW - TOP), 0, 1)[:, None]
+    soft = top + (jaw - top) * down
     return cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _feathered(drawn: Mask, feather: float) -> Mask:
+    """`drawn` [128, 128], whose edge is now `feather` of a side wide and lies inside the old one."""
+    reach = max(round(DRAWN_AT * (INSET + feather / 2)), 1)
+    inner = cv2.erode(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    width = max(round(DRAWN_AT * feather / 2) | 1, 3)
+    return np.asarray(cv2.blur(cv2.blur(inner, (width, width)), (width, width)), np.float32)
 
 
 def parts(mesh: Mesh, size: int, *, eyes: bool, mouth: bool) -> Mask | None:
     """The eyeballs and the inside of the mouth, feathered: float32 [size, size], or None when neither is asked for."""
-    wanted = ((RIGHT_EYE, LEFT_EYE) if eyes else ()) + ((INNER_MOUTH,) if mouth else ())
-    if not wanted:
+    polygons = [_eye(mesh[list(eye), :2]) for eye in (RIGHT_EYE, LEFT_EYE)] if eyes else []
+    if mouth:
+        polygons.append(mesh[list(INNER_MOUTH), :2])
+    if not polygons:
         return None
     drawn = np.zeros((size, size), np.float32)
-    polygons = [_fixed_point(mesh[list(part), :2]) for part in wanted]
-    cv2.fillPoly(drawn, polygons, 1.0, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(drawn, [_fixed_point(polygon) for polygon in polygons], 1.0, cv2.LINE_AA, _SHIFT)
     width = max(round(size * PART_FEATHER) | 1, 3)
     return cv2.GaussianBlur(drawn, (width, width), 0)
+
+
+def _eye(contour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What stays live of one eye, [16, 2]: the eyeball while it is open, the lids too when it closes, because a picture of
+    an open eye has none."""
+    corners = contour[[0, 8]]
+    along = corners[1] - corners[0]
+    width = max(float(np.hypot(*along)), 1e-3)
+    up = np.array([-along[1], along[0]], np.float32) / width
+    height = (contour - corners[0]) @ up
+    gap = float(height.max() - height.min()) / width
+    closed = float(np.clip((OPEN_GAP - gap) / (OPEN_GAP - CLOSED_GAP), 0, 1))
+    # The first half of the contour is the lower lid.
+    side = np.sign(height[1:8].mean() - height[9:].mean()) or 1.0
+    lower, upper = ((rim + lid * closed) * width for rim, lid in zip(RIM, LIDS, strict=True))
+    lift = np.zeros(len(contour), np.float32)
+    lift[1:8], lift[9:] = side * lower, -side * upper
+    return np.asarray(contour + lift[:, None] * up, np.float32)
 
 
 def _fixed_point(corners: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from prediction_model.compositing.mask import INNER_MOUTH
 from prediction_model.engines.mesh_raster import delaunay, rasterise
+from prediction_model.engines.texture import face_texture
 from prediction_model.errors import BadInstance
 from prediction_model.faces.align import align, template
 from prediction_model.faces.finder import FaceFinder
@@ -74,7 +75,8 @@ class PhotoEngine:
             mesh: float32 [468, 3], its mesh in pixels of the picture.
         """
         face = align(picture, mesh, TEXTURE_SIZES[0])
-        texture = cv2.convertScaleAbs(face.crop, alpha=255.0)
+        crop = cv2.cvtColor(cv2.convertScaleAbs(face.crop, alpha=255.0), cv2.COLOR_RGB2BGR)
+        texture = cv2.cvtColor(face_texture(crop, face.mesh[:, :2]), cv2.COLOR_BGR2RGB)
         self._textures = [
             texture if s == TEXTURE_SIZES[0] else cv2.resize(texture, (s, s), interpolation=cv2.INTER_AREA)
             for s in TEXTURE_SIZES
