@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-# The relay imports flat, from its own folder, as gunicorn starts it there.
-sys.path[:0] = [str(HERE), str(HERE.parent.parent / "websocket_server")]
+from tests.websocket_server.page import Page, Signer
+from tests.websocket_server.servers import PredictionServer, RelayServer
 
-from page import Page, Signer  # noqa: E402
-from servers import PredictionServer, RelayServer  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 StartRelay = Callable[..., RelayServer]
 

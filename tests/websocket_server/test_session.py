@@ -6,13 +6,14 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from page import JPEG, Page, Signer
-from prediction_server import SWAPPED
-from servers import PredictionServer, wait_until
 
 from protocol import Flag
+from tests.websocket_server.page import JPEG, Page, Signer
+from tests.websocket_server.prediction_server import SWAPPED
+from tests.websocket_server.servers import PredictionServer, wait_until
 
 OpenPage = Callable[[], Page]
 
@@ -89,7 +90,7 @@ def test_stats_count_what_went_through(open_page: OpenPage, signer: Signer) -> N
     ],
 )
 def test_a_token_that_does_not_hold_closes_with_1008(
-    open_page: OpenPage, signer: Signer, claims: dict[str, object], sentence: str
+    open_page: OpenPage, signer: Signer, claims: dict[str, Any], sentence: str
 ) -> None:
     page = open_page()
     page.socket.send(json.dumps({"type": "hello", "version": 1, "token": signer.token(**claims), "identity": "p1"}))

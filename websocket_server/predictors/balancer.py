@@ -32,6 +32,8 @@ class Backend:
         self.breaker = CircuitBreaker(
             settings.breaker_failures, settings.breaker_seconds, settings.breaker_most_seconds
         )
+        self.up = False
+        """What the last look at it said; a predictor that cannot be asked is up."""
         self.outstanding = 0
         self.answered = 0
         self.failed = 0
@@ -43,11 +45,12 @@ class Backend:
 
     @property
     def circuit(self) -> Circuit:
-        return self.breaker.state(monotonic())
+        """The breaker's state; open too while the server says, or by its silence shows, that it is not ready."""
+        return self.breaker.state(monotonic()) if self.up else Circuit.OPEN
 
     @property
     def has_room(self) -> bool:
-        return self.outstanding < self.concurrency and self.breaker.allows(monotonic())
+        return self.up and self.outstanding < self.concurrency and self.breaker.allows(monotonic())
 
 
 class Balancer:
@@ -141,8 +144,8 @@ class Balancer:
         try:
             with gevent.Timeout(self._seconds, late):
                 prediction = backend.predictor.predict(request)
-        except PredictionUnavailable as error:
-            self._failed(backend, at_once=error is late)
+        except PredictionUnavailable:
+            self._failed(backend)
             raise
         except PredictionRefused:
             self._succeeded(backend)  # it answered; the frame was at fault
@@ -156,22 +159,30 @@ class Balancer:
         backend.answered += 1
         backend.breaker.succeed()
 
-    def _failed(self, backend: Backend, at_once: bool) -> None:
+    def _failed(self, backend: Backend) -> None:
         before = backend.circuit
         backend.failed += 1
-        backend.breaker.fail(monotonic(), at_once)
+        backend.breaker.fail(monotonic())
         if before is not Circuit.OPEN and backend.circuit is Circuit.OPEN:
             log.warning("prediction server %s fails; left alone for a while", backend.name)
 
     def probe_forever(self, backend: Backend) -> None:
-        """Look at `/readyz` again and again: a server that is down is found before a frame finds it, one that is back
-        gets its trial frame at once."""
+        """Look at `/readyz` again and again: a server that is down is found before a frame finds it, and one that is
+        back gets its trial frame at once."""
         while True:
+            answered = backend.answered
             ready = backend.predictor.ready()
-            now = monotonic()
-            if not ready and backend.circuit is not Circuit.OPEN:
-                self._failed(backend, at_once=True)
-            elif ready:
-                backend.breaker.may_try_soon(now)
+            # A server busy with frames may be slow to say that it is ready; that it answers them says so too.
+            up = ready or backend.answered > answered
+            if up is not backend.up:
+                backend.up = up
+                log.log(
+                    logging.INFO if up else logging.WARNING,
+                    "prediction server %s is %s",
+                    backend.name,
+                    "ready" if up else "not ready",
+                )
+            if ready:
+                backend.breaker.may_try_soon(monotonic())
                 self._wake()
             gevent.sleep(self._probe_seconds)

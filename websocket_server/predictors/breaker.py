@@ -53,15 +53,15 @@ class CircuitBreaker:
         self._open_until = None
         self._trying = False
 
-    def fail(self, now: float, at_once: bool = False) -> None:
-        """It was not. `at_once`: open without counting, as for a server known to be down."""
+    def fail(self, now: float) -> None:
+        """It was not."""
         tried, self._trying = self._trying, False
         if self.state(now) is Circuit.OPEN:
             return  # frames that were under way when it opened say nothing new
         self._failures += 1
         if tried:
             self._seconds = min(2 * self._seconds, self._most_seconds)
-        if tried or at_once or self._failures >= self._most_failures:
+        if tried or self._failures >= self._most_failures:
             self._open_until = now + self._seconds
 
     def let_go(self) -> None:
