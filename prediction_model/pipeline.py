@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from prediction_model.compositing.colour import apply_gains, estimate_gains
+from prediction_model.compositing.colour import compare, follow, relight
+from prediction_model.compositing.detail import softness
 from prediction_model.compositing.mask import outline, parts
 from prediction_model.compositing.paste import paste
 from prediction_model.compositing.veil import black_frame, veil_face, veil_frame
@@ -26,7 +27,7 @@ from prediction_model.errors import LabellingFailed, PredictionError
 from prediction_model.faces.align import align
 from prediction_model.faces.detect import BlazeFace, Detection, Detector
 from prediction_model.faces.finder import FaceFinder, FoundFace
-from prediction_model.faces.track import Track, TrackedFace, decode_track, encode_track
+from prediction_model.faces.track import Look, Track, TrackedFace, decode_track, encode_track
 from prediction_model.options import FrameOptions
 from prediction_model.types import AlignedFace, BgrFrame, JsonObject, Mask, Milliseconds, SwappedFace
 
@@ -185,8 +186,13 @@ def _composite(
     """Light `result` as the live face is lit, and paste it into `frame`."""
     size = engine.crop_size
     mask: Mask = outline(crop.mesh, size) * result.mask
-    before = face.before.gains if face.before else None
-    gains = estimate_gains(crop.crop, result.face, mask, before, seconds)
+    before = face.before.look if face.before else None
+    light = compare(crop.crop, result.face, mask)
+    if light is None:
+        raise PredictionError("Too little of the face can be seen to light it: turn to the camera.")
+    gains, contrast = follow(light, before, seconds)
+    scale = float(np.hypot(crop.matrix[0, 0], crop.matrix[1, 0]))
+    look = Look(gains, contrast, softness(crop.crop, result.face, scale, before, seconds))
     mine = {
         part: chosen == "mine" if chosen else engine.keeps_live_parts
         for part, chosen in (("eyes", options.eyes), ("mouth", options.mouth))
@@ -194,8 +200,9 @@ def _composite(
     live = parts(crop.mesh, size, eyes=mine["eyes"], mouth=mine["mouth"])
     if live is not None:
         mask = mask * (1.0 - live)
-    paste(frame, apply_gains(result.face, gains), mask * np.float32(options.strength), crop.matrix)
-    return TrackedFace(face.mesh[:, :2], gains)
+    lit = relight(result.face, look.gains, look.contrast, light.skin)
+    paste(frame, lit, mask * np.float32(options.strength), crop.matrix, look.softness)
+    return TrackedFace(face.mesh[:, :2], look)
 
 
 def _instead(frame: BgrFrame, options: FrameOptions) -> BgrFrame | None:
@@ -209,7 +216,7 @@ def _primary_first(faces: Sequence[FoundFace]) -> list[FoundFace]:
     """The largest face first; the one swapped in the frame before stays first while none is clearly larger."""
     ordered = sorted(faces, key=lambda face: -face.size)
     for face in faces:
-        if face.before and face.before.gains is not None and face.size >= STAYS_PRIMARY * ordered[0].size:
+        if face.before and face.before.look is not None and face.size >= STAYS_PRIMARY * ordered[0].size:
             return [face, *(other for other in ordered if other is not face)]
     return ordered
 

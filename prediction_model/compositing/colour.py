@@ -7,6 +7,7 @@ pair of glasses does not darken a forehead. They travel in `track` and follow th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.faces.align import template
-from prediction_model.faces.track import GAIN_CELLS, MAX_GAIN
+from prediction_model.faces.track import CONTRAST, GAIN_CELLS, MAX_GAIN, Look
 from prediction_model.types import Crop, Mask
 
 Gains = npt.NDArray[np.float32]
@@ -29,6 +30,11 @@ FLOOR = 0.02
 """Added to both sides of a ratio, so that black divides."""
 PRIOR = 4.0
 """Pixels' worth of the whole face's gain in every cell: what rules where a cell shows no skin."""
+
+CONTRAST_MATCHED = 0.7
+"""Power of the contrast's ratio that is taken over: part of it is the person, not the camera."""
+FEATURE_SCALE = 3.0
+"""Of `SAMPLES`: features are what is finer than this."""
 
 _BROWS = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 _EYES = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
@@ -48,47 +54,73 @@ def _skin() -> Mask:
     return cv2.resize(skin, (SAMPLES, SAMPLES), interpolation=cv2.INTER_AREA)
 
 
-def estimate_gains(live: Crop, face: Crop, mask: Mask, previous: Gains | None, seconds: float) -> Gains:
+@dataclass(frozen=True, slots=True)
+class Light:
+    """What one frame says about a face's light."""
+
+    gains: Gains
+    contrast: float
+    """Of the live face's features over the swapped one's."""
+    skin: npt.NDArray[np.float32]
+    """float32 [8, 8, 3]: the swapped face's own plain skin, RGB."""
+
+
+def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
     """What to multiply `face` by so that it is lit and coloured as `live`.
 
     Args:
         live: float32 [S, S, 3] RGB, the crop that was swapped.
         face: float32 [S, S, 3] RGB, the engine's face.
         mask: float32 [S, S], where `face` will show.
-        previous: the gains of the frame before, or None.
-        seconds: time since that frame.
 
     Returns:
-        float32 [8, 8, 3], within 1/8 and 8.
+        None when too little of the face shows to tell.
     """
     small = (SAMPLES, SAMPLES)
-    weight = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) * _skin()
-    there = cv2.resize(live, small, interpolation=cv2.INTER_AREA)
-    here = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
-    ratio = np.log((there + FLOOR) / (here + FLOOR))
+    shown = cv2.resize(mask, small, interpolation=cv2.INTER_AREA)
+    there = np.log(cv2.resize(live, small, interpolation=cv2.INTER_AREA) + FLOOR)
+    here = np.log(cv2.resize(face, small, interpolation=cv2.INTER_AREA) + FLOOR)
+    weight = shown * _skin()
+    ratio = there - here
     brightness = ratio.mean(axis=2)
     seen = weight > 0.5
     if np.count_nonzero(seen) < SAMPLES:
-        return np.ones((GAIN_CELLS, GAIN_CELLS, 3), np.float32) if previous is None else previous
-    middle = np.median(brightness[seen])
-    weight = weight / (1.0 + ((brightness - middle) / OUTLIER) ** 2)
-    overall = (ratio * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
-    stacked = np.dstack([ratio * weight[..., None], weight])
+        return None
+    off = brightness - np.median(brightness[seen])
+    weight = weight / (1.0 + (off / OUTLIER) ** 2)
+    stacked = np.dstack([ratio, here, np.ones_like(weight)]) * weight[..., None]
+    overall = stacked.sum(axis=(0, 1)) / weight.sum()
     cells = cv2.resize(stacked, (GAIN_CELLS, GAIN_CELLS), interpolation=cv2.INTER_AREA)
     cells = cv2.GaussianBlur(cells, (3, 3), 0.7, borderType=cv2.BORDER_REPLICATE)
     cells *= (SAMPLES // GAIN_CELLS) ** 2
-    field = (cells[..., :3] + PRIOR * overall) / (cells[..., 3:] + PRIOR)
-    if previous is not None:
-        before = np.log(previous)
-        field = before + (1.0 - np.exp(-seconds / FOLLOW_SECONDS)) * (field - before)
-    gains: Gains = np.clip(np.exp(field), 1 / MAX_GAIN, MAX_GAIN).astype(np.float32)
-    return gains
+    field = (cells[..., :6] + PRIOR * overall[:6]) / (cells[..., 6:] + PRIOR)
+    gains = np.clip(np.exp(field[..., :3]), 1 / MAX_GAIN, MAX_GAIN)
+    core = shown > 0.9
+    contrast = _spread(there, core) / max(_spread(here, core), 1e-3)
+    skin = np.exp(field[..., 3:]) - FLOOR
+    return Light(gains.astype(np.float32), float(np.clip(contrast**CONTRAST_MATCHED, *CONTRAST)), skin)
 
 
-def apply_gains(face: Crop, gains: Gains) -> Crop:
-    """`face` [S, S, 3] times `gains`, which are spread over the crop without steps; clipped to [0, 1]."""
+def _spread(logarithm: npt.NDArray[np.float32], where: npt.NDArray[np.bool_]) -> float:
+    """How strongly features stand out of what surrounds them."""
+    grey = logarithm.mean(axis=2)
+    return float((grey - cv2.GaussianBlur(grey, (0, 0), FEATURE_SCALE))[where].std())
+
+
+def follow(light: Light, previous: Look | None, seconds: float) -> tuple[Gains, float]:
+    """Gains and contrast to use now: those of the frame before, moved towards what this frame says."""
+    if previous is None:
+        return light.gains, light.contrast
+    share = 1.0 - float(np.exp(-seconds / FOLLOW_SECONDS))
+    gains: Gains = previous.gains * (light.gains / previous.gains) ** np.float32(share)
+    return gains, previous.contrast + share * (light.contrast - previous.contrast)
+
+
+def relight(face: Crop, gains: Gains, contrast: float, skin: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """`face` times `gains`, its differences from `skin` times `contrast`: uint8 [S, S, 3] RGB."""
     size = face.shape[0]
-    spread = cv2.resize(gains, (size, size), interpolation=cv2.INTER_CUBIC)
-    lit = cv2.multiply(face, spread)
-    np.clip(lit, 0.0, 1.0, out=lit)
-    return lit
+    whole = np.dstack([gains * np.float32(contrast * 255), gains * skin * np.float32((1 - contrast) * 255)])
+    spread = cv2.resize(whole, (size // 4, size // 4), interpolation=cv2.INTER_CUBIC)
+    spread = cv2.resize(spread, (size, size), interpolation=cv2.INTER_LINEAR)
+    factor, base = spread[..., :3], spread[..., 3:]
+    return np.asarray(cv2.convertScaleAbs(np.maximum(cv2.multiply(face, factor) + base, 0)), np.uint8)

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from prediction_model.types import BgrFrame, Crop, Mask, Matrix
+from prediction_model.compositing.detail import soften
+from prediction_model.types import BgrFrame, Mask, Matrix
 
 
-def paste(frame: BgrFrame, face: Crop, mask: Mask, matrix: Matrix) -> None:
+def paste(frame: BgrFrame, face: npt.NDArray[np.uint8], mask: Mask, matrix: Matrix, softness: float = 0.0) -> None:
     """Blend `face` into `frame`, in place.
 
     Args:
         frame: uint8 [H, W, 3] BGR.
-        face: float32 [S, S, 3] RGB in [0, 1].
+        face: uint8 [S, S, 3] RGB.
         mask: float32 [S, S] in [0, 1]. Where it is 0 the frame keeps its exact values.
         matrix: float32 [2, 3], frame to crop.
+        softness: blur the face by this many frame pixels; negative: sharpen it (`compositing.detail`).
     """
     size = face.shape[0]
-    bgr = cv2.cvtColor(cv2.convertScaleAbs(face, alpha=255.0), cv2.COLOR_RGB2BGR)
+    bgr = np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2BGR), np.uint8)
     shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     into = matrix.astype(np.float64)
     if shrink >= 2:
         # Bilinear sampling skips pixels when it shrinks by more than two: shrink by area first.
         factor = 1 << int(np.floor(np.log2(shrink)))
         small = (max(size // factor, 1), max(size // factor, 1))
-        bgr = cv2.resize(bgr, small, interpolation=cv2.INTER_AREA)
+        bgr = np.asarray(cv2.resize(bgr, small, interpolation=cv2.INTER_AREA), np.uint8)
         mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA)
         into = into / factor
         into[:, 2] -= (factor - 1) / (2 * factor)
+    bgr = soften(bgr, softness, float(np.hypot(into[0, 0], into[1, 0])))
     left, top, width, height = _region(mask, into, frame)
     if width <= 0 or height <= 0:
         return

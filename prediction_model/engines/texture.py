@@ -15,12 +15,14 @@ from prediction_model.types import BgrFrame, Mask
 
 SEED = 0.5
 """The mesh's outline, shrunk towards its middle by this, less brows, eyes and mouth: the skin to start from."""
-FEATURES_WITHIN = 0.88
+FEATURES_WITHIN = 0.82
 """The same for brows and eyes: beyond it a dark pixel beside a brow is hair."""
 NEAR = 20.0
 """Distance in CIELAB, colour counted double, up to which a pixel continues the skin beside it."""
 TELLING = 0.01
 """Share of a pixel's surroundings that must be known skin before its colour is judged by them."""
+SMALLEST_STRAND = 150
+"""Pixels at `WORKING_SIZE`: what is not skin and smaller than this is skin after all."""
 GROWTH_STEPS = 20
 STEP = 9
 """Pixels at `WORKING_SIZE` that the skin may grow by in each step."""
@@ -59,13 +61,23 @@ def face_texture(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
     features = _features(points * (WORKING_SIZE / size))
     skin = _grow(small, points * (WORKING_SIZE / size), features)
     edge = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (SOFT_EDGE, SOFT_EDGE))
-    inner = cv2.erode(np.maximum(skin, features), edge)
+    inner = np.maximum(cv2.erode(np.maximum(skin, features), edge), features)
     filled = _fill(small.astype(np.float32), cv2.erode(skin * (1 - features), edge))
-    weight = cv2.GaussianBlur(inner, (SOFT_EDGE, SOFT_EDGE), 0) * inner
-    weight = cv2.resize(weight, (size, size), interpolation=cv2.INTER_LINEAR)
     filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
-    mixed = np.asarray(crop * weight[..., None] + filled * (1 - weight[..., None]), np.float32)
+    filled = np.maximum(filled, 1.0)
+    own = _enlarged_weight(inner, size)
+    # The other half of the face knows what hair hides, but for the light; where it does not, plain skin will do.
+    mirrored = crop[:, ::-1] * (filled / filled[:, ::-1])
+    other = own[:, ::-1] * _enlarged_weight(1 - cv2.flip(features, 1), size)
+    hidden = filled + (mirrored - filled) * other
+    mixed = hidden + (crop - hidden) * own
     return _evenly_lit(mixed, skin * (1 - features))
+
+
+def _enlarged_weight(area: Mask, size: int) -> npt.NDArray[np.float32]:
+    """`area` [256, 256], softened inwards: float32 [size, size, 1]."""
+    soft = cv2.GaussianBlur(area, (SOFT_EDGE, SOFT_EDGE), 0) * area
+    return cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
 
 
 def _evenly_lit(texture: npt.NDArray[np.float32], skin: Mask) -> BgrFrame:
@@ -124,7 +136,12 @@ def _grow(picture: BgrFrame, points: npt.NDArray[np.float32], features: Mask) ->
         ring = (cv2.dilate(skin, reach) > 0) & (skin == 0) & (limit > 0) & (distance < NEAR)
         ring &= weight[..., 0] > TELLING
         skin[ring] = 1
-    return np.asarray(cv2.morphologyEx(skin, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), np.float32)
+    # Moles and wrinkles are small and lie inside; hair reaches the outline.
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((skin == 0).astype(np.uint8))
+    for number in range(1, count):
+        if stats[number, cv2.CC_STAT_AREA] < SMALLEST_STRAND:
+            skin[labels == number] = 1
+    return skin
 
 
 def _fill(picture: npt.NDArray[np.float32], known: Mask) -> npt.NDArray[np.float32]:

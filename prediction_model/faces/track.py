@@ -22,15 +22,30 @@ MAX_FACES = 4
 GAIN_CELLS = 8
 """The crop is divided into this many cells a side for the smoothed colour gains."""
 MAX_GAIN = 8.0
+CONTRAST = (0.5, 1.1)
+SOFTNESS = (-0.8, 1.6)
+"""What `Look` may hold."""
 SMALLEST_FACE = 8.0
 """Pixels: a smaller box in a track is a forged or a spoilt one."""
 
 _HEADER = struct.Struct("<BBHHHQ")
 _BOX = struct.Struct("<4f")
 _POINT_BYTES = POINTS * 2 * 2
-_GAIN_BYTES = GAIN_CELLS * GAIN_CELLS * 3 * 2
-_FACE_BYTES = _BOX.size + 1 + _POINT_BYTES + _GAIN_BYTES
+_LOOK_NUMBERS = GAIN_CELLS * GAIN_CELLS * 3 + 2
+_FACE_BYTES = _BOX.size + 1 + _POINT_BYTES + _LOOK_NUMBERS * 2
 MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + 2) // 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a swapped face was made to look like its surroundings; `compositing.colour` and `compositing.detail` fill it in."""
+
+    gains: npt.NDArray[np.float32]
+    """float32 [8, 8, 3], RGB: what the face is multiplied by, cell by cell of the crop."""
+    contrast: float
+    """What its differences from plain skin are multiplied by."""
+    softness: float
+    """Standard deviation, in frame pixels, of the blur that it gets; negative: how much it is sharpened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +54,8 @@ class TrackedFace:
 
     points: npt.NDArray[np.float32]
     """float32 [468, 2], smoothed, frame pixels."""
-    gains: npt.NDArray[np.float32] | None
-    """float32 [8, 8, 3]: the colour gains last used (`compositing.colour`), RGB; None when it was not swapped."""
+    look: Look | None
+    """How it looked; None when it was not swapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +80,12 @@ def encode_track(track: Track) -> str:
         low, high = face.points.min(axis=0), face.points.max(axis=0)
         extent = np.maximum(high - low, 1e-3)
         parts.append(_BOX.pack(*low, *extent))
-        parts.append(bytes([face.gains is not None]))
+        parts.append(bytes([face.look is not None]))
         parts.append(((face.points - low) / extent * 65535 + 0.5).astype("<u2").tobytes())
-        gains = np.ones((GAIN_CELLS, GAIN_CELLS, 3)) if face.gains is None else face.gains
-        parts.append(gains.astype("<f2").tobytes())
+        look = np.zeros(_LOOK_NUMBERS)
+        if face.look is not None:
+            look = np.append(face.look.gains, [face.look.contrast, face.look.softness])
+        parts.append(look.astype("<f2").tobytes())
     return base64.b64encode(b"".join(parts)).decode("ascii")
 
 
@@ -112,11 +129,11 @@ def _decode_face(raw: bytes, start: int, width: int, height: int) -> TrackedFace
     if not np.isfinite(box).all() or np.abs(box).max() > reach or box[2:].min() < SMALLEST_FACE:
         return None
     at = start + _BOX.size
-    has_gains = raw[at] == 1
     quantised = np.frombuffer(raw, "<u2", POINTS * 2, at + 1).reshape(POINTS, 2)
     points = (quantised / 65535.0 * box[2:] + box[:2]).astype(np.float32)
-    gains = np.frombuffer(raw, "<f2", GAIN_CELLS * GAIN_CELLS * 3, at + 1 + _POINT_BYTES)
-    if not has_gains or not np.isfinite(gains).all():
+    look = np.frombuffer(raw, "<f2", _LOOK_NUMBERS, at + 1 + _POINT_BYTES).astype(np.float32)
+    if raw[at] != 1 or not np.isfinite(look).all():
         return TrackedFace(points, None)
-    shaped = gains.astype(np.float32).reshape(GAIN_CELLS, GAIN_CELLS, 3)
-    return TrackedFace(points, np.clip(shaped, 1 / MAX_GAIN, MAX_GAIN))
+    gains = np.clip(look[:-2].reshape(GAIN_CELLS, GAIN_CELLS, 3), 1 / MAX_GAIN, MAX_GAIN)
+    contrast, softness = float(np.clip(look[-2], *CONTRAST)), float(np.clip(look[-1], *SOFTNESS))
+    return TrackedFace(points, Look(gains, contrast, softness))
