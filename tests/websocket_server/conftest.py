@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.websocket_server.page import Page, Signer
-from tests.websocket_server.servers import PredictionServer, RelayServer
+from tests.websocket_server.servers import PredictionServer, RelayServer, wait_until
 
 HERE = Path(__file__).resolve().parent
 
@@ -64,11 +65,13 @@ def start_relay(signer: Signer, tmp_path: Path) -> Iterator[StartRelay]:
         relay = RelayServer(environment_of(signer, *predictors, **settings), tmp_path / f"relay-{len(started)}.log")
         started.append(relay)
         relay.start()
+        if predictors:
+            wait_until(relay.ready, what="readiness")
         return relay
 
     yield start
     for relay in started:
-        relay.stop()
+        relay.stop(signal.SIGQUIT)
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +99,9 @@ def relay(
     )
     server = RelayServer(environment, tmp_path_factory.mktemp("relay") / "relay.log")
     server.start()
+    wait_until(server.ready, what="readiness")
     yield server
-    server.stop()
+    server.stop(signal.SIGQUIT)
 
 
 @pytest.fixture
