@@ -1,12 +1,16 @@
 """What can go wrong in the prediction service, as one shallow tree.
 
 PredictionError
-├── BadInstance        400
-├── EngineFileRefused  500
-├── ExportRefused      500
-├── FaceModelMissing   503
-├── LabellingFailed    500
-└── UnknownIdentity    404
+├── BadInstance          400
+├── EngineFileRefused    500
+├── ExportRefused        500
+├── ExtraMissing         501
+├── FaceModelMissing     503
+├── LabellingFailed      500
+├── RunRefused           400
+├── TrainingDataRefused  400
+├── TrainingOutOfMemory  507
+└── UnknownIdentity      404
 """
 
 from __future__ import annotations
@@ -49,6 +53,17 @@ class ExportRefused(PredictionError):
         )
 
 
+class ExtraMissing(PredictionError):
+    """An optional dependency that this needs is not installed."""
+
+    type = "extra_missing"
+    status = 501
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        remedy = "run `python3 run.py --train`, or " if extra == "train" else ""
+        super().__init__(f"{what} needs {package}, which is not installed: {remedy}`pip install '.[{extra}]'`.")
+
+
 class FaceModelMissing(PredictionError):
     """A face model's file is absent or not the expected one."""
 
@@ -67,6 +82,31 @@ class LabellingFailed(PredictionError):
 
     type = "labelling_failed"
     status = 500
+
+
+class RunRefused(PredictionError):
+    """A training run's folder that cannot be continued or exported as asked."""
+
+    type = "run_refused"
+    status = 400
+
+
+class TrainingDataRefused(PredictionError):
+    """Pictures, videos or folders that nothing can be trained on."""
+
+    type = "training_data_refused"
+    status = 400
+
+
+class TrainingOutOfMemory(PredictionError):
+    """The training does not fit into memory."""
+
+    type = "training_out_of_memory"
+    status = 507
+
+    def __init__(self, batch_size: int) -> None:
+        smaller = f"--batch-size {max(1, batch_size // 2)}" if batch_size > 1 else "a smaller --preset"
+        super().__init__(f"A batch of {batch_size} does not fit into memory: train with {smaller}.")
 
 
 class UnknownIdentity(PredictionError):

@@ -52,6 +52,8 @@ class AlignedFace:
     """float32 [468, 3] in pixels of the crop."""
     matrix: Matrix
     """float32 [2, 3], frame to crop."""
+    frame: BgrFrame | None = None
+    """uint8 [H, W, 3] BGR, what the crop was cut from, for an engine whose network is aligned otherwise; not to be kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,4 +86,4 @@ def align(frame: BgrFrame, mesh: Mesh, size: int) -> AlignedFace:
     moved = mesh.copy()
     moved[:, :2] = mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     moved[:, 2] *= scale
-    return AlignedFace(rgb, moved, matrix)
+    return AlignedFace(rgb, moved, matrix, frame)
