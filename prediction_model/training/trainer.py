@@ -22,8 +22,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.training.losses import swap_loss
 from prediction_model.training.networks import PRESETS, autoencoder
+from prediction_model.training.objective import compile_described, compile_swap
 from prediction_model.training.pairs import Batch
 
 LOSS_WINDOW = 200
@@ -73,10 +73,17 @@ class Trainer:
         draw: gives the next batch of n.
         held_out: a batch that is never trained on, for the preview and the score.
         plan: see `Plan`.
+        described: the descriptor network and each identity's reference, float32 [identities, 128]; None trains without.
     """
 
     def __init__(
-        self, folder: Path, identities: int, draw: Callable[[int], Batch], held_out: Batch, plan: Plan
+        self,
+        folder: Path,
+        identities: int,
+        draw: Callable[[int], Batch],
+        held_out: Batch,
+        plan: Plan,
+        described: tuple[keras.Model, npt.NDArray[np.float32]] | None = None,
     ) -> None:
         self.folder = folder
         self.plan = plan
@@ -86,7 +93,11 @@ class Trainer:
         self._stop = False
         self.model = autoencoder(PRESETS[plan.preset], identities)
         self._optimizer = keras.optimizers.Adam(plan.learning_rate, clipnorm=1.0)
-        self.model.compile(self._optimizer, swap_loss(plan.structure), jit_compile=False)
+        self._described = described is not None
+        if described is None:
+            self._trained = compile_swap(self.model, self._optimizer, plan.structure)
+        else:
+            self._trained = compile_described(self.model, self._optimizer, plan.structure, *described)
         self._optimizer.build(self.model.trainable_variables)
         self._mean = [np.array(w) for w in self.model.get_weights()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +126,7 @@ class Trainer:
                         break
                     self._optimizer.learning_rate = self._rate(done, self.progress.step - first_step)
                     batch, following = following.result(), pool.submit(self._draw, size)
-                    losses.append(float(self.model.train_on_batch([batch.crops, batch.identities], batch.truths)))
+                    losses.append(self._train(batch))
                     self.progress.step += 1
                     self.progress.samples += size
                     self.progress.seconds = before + now - start
@@ -156,6 +167,14 @@ class Trainer:
                 self._optimizer.variables, _read_arrays(self.folder / "optimizer.npz"), strict=True
             ):
                 variable.assign(value)
+
+    def _train(self, batch: Batch) -> float:
+        """One step; its loss."""
+        if not self._described:
+            return float(self._trained.train_on_batch([batch.crops, batch.identities], batch.truths))
+        nothing = np.zeros((len(batch.crops), 1), np.float32)
+        inputs = [batch.crops, batch.identities, batch.truths]
+        return float(self._trained.train_on_batch(inputs, [batch.truths, nothing, nothing])[0])
 
     def _rate(self, done: float, step: int) -> float:
         warm = min(1.0, (step + 1) / WARM_UP_STEPS)
