@@ -38,8 +38,20 @@ def alternative_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+def still_serves(certificate_file: Path, names: Sequence[str]) -> bool:
+    """Whether the certificate from an earlier start can stay: browsers that were told to trust it go on doing so."""
+    if not certificate_file.exists():
+        return False
+    certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    covered = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    return list(covered) == [alternative_name(name) for name in names] and left > datetime.timedelta(days=1)
+
+
 def write_certificate(certificate_file: Path, key_file: Path, names: Sequence[str]) -> None:
     """Encrypts the connection, vouches for nobody: a browser asks before it trusts it."""
+    if still_serves(certificate_file, names):
+        return
     key = generate_private_key(SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Face swap on this network")])
     now = datetime.datetime.now(datetime.UTC)
