@@ -29,9 +29,7 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     """
     address = _parse(peer)
     hops = forwarded_for.split(",")[-MAX_HOPS:] if forwarded_for else []
-    while hops and (address is None or any(address in network for network in trusted)):
-        if address is None and trusted == ():
-            break
+    while hops and address is not None and any(address in network for network in trusted):
         hop = _parse(hops.pop())
         if hop is None:
             break

@@ -42,7 +42,7 @@ class Signer:
             "aud": ["faceswap-relay", "faceswap-prediction"],
             "sub": uuid.uuid4().hex,
             "iat": int(now),
-            "exp": now + seconds,
+            "exp": now + seconds,  # PyJWT drops the fraction when it compares
             "jti": uuid.uuid4().hex,
             "identities": {"p1": "", "p2": ""},
             "limits": {"fps": 30, "pixels": 921600, "minutes": 60},

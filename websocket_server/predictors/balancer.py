@@ -171,9 +171,8 @@ class Balancer:
         back gets its trial frame at once."""
         while True:
             answered = backend.answered
-            ready = backend.predictor.ready()
             # A server busy with frames may be slow to say that it is ready; that it answers them says so too.
-            up = ready or backend.answered > answered
+            up = backend.predictor.ready() or backend.answered > answered
             if up is not backend.up:
                 backend.up = up
                 log.log(
@@ -182,7 +181,7 @@ class Balancer:
                     backend.name,
                     "ready" if up else "not ready",
                 )
-            if ready:
-                backend.breaker.may_try_soon(monotonic())
-                self._wake()
+                if up:
+                    backend.breaker.may_try_soon(monotonic())
+                    self._wake()
             gevent.sleep(self._probe_seconds)
