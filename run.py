@@ -364,7 +364,7 @@ def test(pytest_arguments: "list[str]") -> int:
     return status
 
 
-def parse(arguments: "list[str]") -> argparse.Namespace:
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Set up and start the three services.", epilog="run.py test [pytest's arguments] runs the tests."
     )
@@ -376,7 +376,7 @@ def parse(arguments: "list[str]") -> argparse.Namespace:
     parser.add_argument("--no-browser", dest="browser", action="store_false", help="do not open the page")
     parser.add_argument("--https", action="store_true", help="serve with a self-made certificate, for phones' cameras")
     parser.add_argument("--train", action="store_true", help="install TensorFlow as well, to train identities")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def interrupt(*_: object) -> None:
@@ -387,7 +387,7 @@ def main(arguments: "list[str]") -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
-        return test(arguments[1:]) if arguments[:1] == ["test"] else start(parse(arguments))
+        return test(arguments[1:]) if arguments[:1] == ["test"] else start(command_line().parse_args(arguments))
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1

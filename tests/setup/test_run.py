@@ -173,7 +173,7 @@ def test_host_and_port_reach_every_setting_they_imply(monkeypatch: pytest.Monkey
     monkeypatch.setattr(run, "read_env_file", dict)
     for name in ("ALLOWED_HOSTS", "FACESWAP_ORIGINS", "FACESWAP_WEBSOCKET_URL"):
         monkeypatch.delenv(name, raising=False)
-    at = run.Addresses(run.parse(["--host", "192.0.2.7", "--port", "9000", "--https"]))
+    at = run.Addresses(run.command_line().parse_args(["--host", "192.0.2.7", "--port", "9000", "--https"]))
     settings = at.environment()
     assert at.page == "https://192.0.2.7:9000"
     assert settings["ALLOWED_HOSTS"].split(",") == ["192.0.2.7", "localhost", "127.0.0.1"]
@@ -186,6 +186,6 @@ def test_host_and_port_reach_every_setting_they_imply(monkeypatch: pytest.Monkey
 def test_a_setting_of_the_person_outranks_what_run_implies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "read_env_file", lambda: {"FACESWAP_WEBSOCKET_URL": "wss://swap.example/websocket"})
     monkeypatch.setenv("ALLOWED_HOSTS", "swap.example")
-    settings = run.Addresses(run.parse([])).environment()
+    settings = run.Addresses(run.command_line().parse_args([])).environment()
     assert "FACESWAP_WEBSOCKET_URL" not in settings, "left to .env, which the services read"
     assert settings["ALLOWED_HOSTS"] == "swap.example"
