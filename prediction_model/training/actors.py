@@ -1,7 +1,7 @@
 """The paired data: synthetic actors and the eight personas giving the same performances.
 
-`FOLDER/pK/IIII.webp` and `FOLDER/sNN/IIII.webp` are cut-out renders; the same index is the same performance (expression,
-pose, light). A source's frame is the input and a persona's frame of the same index is the truth.
+`FOLDER/pK/IIII.webp` and `FOLDER/sNN/IIII.webp` are cut-out renders; the same index is the same performance
+(expression, pose, light). A source's frame is the input and a persona's frame of the same index is the truth.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What separates a webcam from a render: light, colour, blur, noise, JPEG, and things in front of the face.
 
-Pictures here are float32 [S, S, 3] RGB in [0, 1]; masks float32 [S, S]. Everything draws from the generator it is given.
+Pictures here are float32 [S, S, 3] RGB in [0, 1]; masks float32 [S, S]. All draws from the generator given.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def degrade(crop: Crop, rng: Generator) -> Crop:
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))]
         coded = cv2.imencode(".jpg", (crop * 255).astype(np.uint8), quality)[1]
-        crop = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
+        crop = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.float32) / 255
     return np.asarray(crop, np.float32)
 
 
@@ -122,10 +122,10 @@ def _hair(cover: Mask, mesh: Mesh, rng: Generator) -> None:
     side = rng.choice([-1, 1])
     top = mesh[10, :2] - [0, size * 0.12]
     for _ in range(int(rng.integers(6, 26))):
-        start = top + [side * rng.uniform(-0.1, 0.45) * size, rng.uniform(-0.05, 0.05) * size]
+        start = top + np.array([side * rng.uniform(-0.1, 0.45) * size, rng.uniform(-0.05, 0.05) * size])
         length = size * rng.uniform(0.1, 0.5)
         bend = side * rng.uniform(-0.05, 0.3) * size
-        points = [start + [bend * t * t, length * t] for t in np.linspace(0, 1, 8)]
+        points = [start + np.array([bend * t * t, length * t]) for t in np.linspace(0, 1, 8)]
         cv2.polylines(cover, [np.array(points, np.int32)], False, 1.0, int(rng.integers(1, 6)), cv2.LINE_AA)
 
 
@@ -140,7 +140,7 @@ def _glasses(cover: Mask, mesh: Mesh, rng: Generator) -> None:
     radius = float(np.hypot(*across)) * 0.42 * grow
     unit = across / max(float(np.hypot(*across)), 1e-3)
     for centre in centres:
-        lens = (tuple(map(float, centre + [0, radius * 0.1])), (2 * radius, 2 * radius * squash), angle)
+        lens = (tuple(map(float, centre + np.array([0, radius * 0.1]))), (2 * radius, 2 * radius * squash), angle)
         cv2.ellipse(cover, lens, 1.0, thickness, cv2.LINE_AA)
     bridge = np.array([centres[0] + unit * radius, centres[1] - unit * radius], np.int32)
     cv2.line(cover, bridge[0].tolist(), bridge[1].tolist(), 1.0, thickness, cv2.LINE_AA)

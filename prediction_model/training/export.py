@@ -1,10 +1,10 @@
 """From a trained autoencoder to what is served: LiteRT files with int8 weights.
 
 - `encoder.tflite`, shared: crop `[1, S, S, 3]` to features.
-- `decoder.tflite`, one per identity: features and constant maps to RGB and mask `[1, S, S, 4]`. The identity's scales and shifts
-  are folded into its kernels.
-- `maps.npz`, one per identity: its constant maps as int8 with a scale per channel. They are inputs of the decoder because
-  LiteRT would keep them as float32 constants, four times the size.
+- `decoder.tflite`, one per identity: features and constant maps to RGB and mask `[1, S, S, 4]`. The identity's scales
+  and shifts are folded into its kernels.
+- `maps.npz`, one per identity: its constant maps as int8 with a scale per channel. They are inputs of the decoder
+  because LiteRT would keep them as float32 constants, four times the size.
 
 TensorFlow is needed here (its converter), and only here.
 """
@@ -39,7 +39,7 @@ class Exported:
 
 @keras.saving.register_keras_serializable("prediction_model")
 class Affine(layers.Layer):  # type: ignore[misc]
-    """Scale and shift per channel: one identity's `Modulation`, which the converter folds into the convolution before it."""
+    """Scale and shift per channel: one identity's `Modulation`, which the converter folds into a convolution."""
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")

@@ -3,8 +3,8 @@
 Written in Keras 3 alone, so that they train under TensorFlow, JAX or PyTorch (`KERAS_BACKEND`).
 
 While training, all identities share the decoder's kernels; each has its own scale and shift per channel (feature-wise
-linear modulation, Perez et al., 2018, arXiv:1709.07871) and its own constant maps, which hold what is always at the same
-place in an aligned face. On export scale and shift are folded into the kernels: every identity gets a plain decoder.
+linear modulation, Perez et al., 2018, arXiv:1709.07871) and its own constant maps, which hold what is always at the
+same place in an aligned face. On export scale and shift are folded into the kernels: each gets a plain decoder.
 """
 
 from __future__ import annotations

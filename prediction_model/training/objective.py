@@ -1,8 +1,10 @@
-"""What is minimised: the swap's own loss and, with a face descriptor, how far its features are from the truth's and its identity from
-the persona's.
+"""What is minimised: the swap's own loss and, with a face descriptor, how far its features are from the truth's and
+its identity from the persona's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -15,6 +17,9 @@ from prediction_model.training.pairs import TRUTH_CHANNELS
 
 IDENTITY_WEIGHT = 0.3
 FEATURE_WEIGHT = 0.4
+
+Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
+"""Truths `[batch, S, S, 6]` and what the network made of them to a scalar."""
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -59,9 +64,11 @@ class FeatureDistance(layers.Layer):  # type: ignore[misc]
         return ops.reshape(ops.mean(ops.abs(made - wanted), axis=(1, 2, 3)) / scale, (-1, 1))
 
 
-def compile_swap(model: keras.Model, optimizer: keras.optimizers.Optimizer, structure: float) -> keras.Model:
-    """`model` compiled to the swap's own loss; takes `[crops, identities]` and the truth."""
-    model.compile(optimizer, swap_loss(structure), jit_compile=False)
+def compile_swap(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, structure: float, loss: Loss | None = None
+) -> keras.Model:
+    """`model` compiled to `loss`, or to the swap's own; takes `[crops, identities]` and the truth."""
+    model.compile(optimizer, loss or swap_loss(structure), jit_compile=False)
     return model
 
 

@@ -122,7 +122,7 @@ class Pairs:
         picture = self._backgrounds[int(rng.integers(len(self._backgrounds)))]
         y, x = int(rng.integers(picture.shape[0] - size + 1)), int(rng.integers(picture.shape[1] - size + 1))
         piece = picture[y : y + size, x : x + size, ::-1].astype(np.float32) / 255
-        return piece[:, ::-1] if rng.random() < 0.5 else piece
+        return np.asarray(piece[:, ::-1] if rng.random() < 0.5 else piece, np.float32)
 
 
 def _shake(rng: np.random.Generator, size: int) -> Matrix:
