@@ -12,24 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
-from prediction_model.compositing.colour import compare, follow, relight
-from prediction_model.compositing.detail import softness
-from prediction_model.compositing.mask import outline, parts
-from prediction_model.compositing.paste import paste
+from prediction_model.compositing.composite import composite
 from prediction_model.compositing.veil import black_frame, veil_face, veil_frame
 from prediction_model.engines.base import SwapEngine
 from prediction_model.errors import LabellingFailed, PredictionError
 from prediction_model.faces.align import align
 from prediction_model.faces.detect import BlazeFace, Detection, Detector
 from prediction_model.faces.finder import FaceFinder, FoundFace
-from prediction_model.faces.track import Look, Track, TrackedFace, decode_track, encode_track
+from prediction_model.faces.shape import RunningShape, observe
+from prediction_model.faces.track import Track, TrackedFace, decode_track, encode_track
 from prediction_model.options import FrameOptions
-from prediction_model.types import AlignedFace, BgrFrame, JsonObject, Mask, Milliseconds, SwappedFace
+from prediction_model.types import AlignedFace, BgrFrame, JsonObject, Milliseconds, SwappedFace
 
 LOG = logging.getLogger(__name__)
 
@@ -132,14 +130,14 @@ class Pipeline:
             if faces:
                 swapped = faces if options.faces == "all" else faces[:1]
                 with clock("swap"):
-                    crops = [align(frame, face.mesh, engine.crop_size) for face in swapped]
+                    crops, shapes = _crops(frame, swapped, engine.crop_size)
                     results = engine.swap(crops)
                 with clock("paste"):
                     if options.bystanders == "blur":
                         for face in faces[len(swapped) :]:
                             veil_face(frame, face.mesh)
-                    for face, crop, result in zip(swapped, crops, results, strict=True):
-                        kept.append(_composite(frame, face, crop, result, engine, options, seconds))
+                    for face, crop, result, shape in zip(swapped, crops, results, shapes, strict=True):
+                        kept.append(_composite(frame, face, crop, result, shape, engine, options, seconds))
                     shown = frame
         except Exception as error:
             # Anything at all: the wearer must not be shown because of it.
@@ -174,35 +172,41 @@ class Pipeline:
             return jpeg.tobytes()
 
 
+def _crops(
+    frame: BgrFrame, faces: Sequence[FoundFace], size: int
+) -> tuple[list[AlignedFace], list[RunningShape]]:
+    """The aligned faces, each with its wearer's proportions as far as they are known."""
+    crops, shapes = [], []
+    for face in faces:
+        crop = align(frame, face.mesh, size)
+        shape = observe(face.before.shape if face.before else None, crop.mesh, size)
+        crops.append(replace(crop, shape=shape.mean))
+        shapes.append(shape)
+    return crops, shapes
+
+
 def _composite(
     frame: BgrFrame,
     face: FoundFace,
     crop: AlignedFace,
     result: SwappedFace,
+    shape: RunningShape,
     engine: SwapEngine,
     options: FrameOptions,
     seconds: float,
 ) -> TrackedFace:
-    """Light `result` as the live face is lit, and paste it into `frame`."""
-    size = engine.crop_size
-    mask: Mask = outline(crop.mesh, size) * result.mask
-    before = face.before.look if face.before else None
-    light = compare(crop.crop, result.face, mask)
-    if light is None:
-        raise PredictionError("Too little of the face can be seen to light it: turn to the camera.")
-    gains, contrast = follow(light, before, seconds)
-    scale = float(np.hypot(crop.matrix[0, 0], crop.matrix[1, 0]))
-    look = Look(gains, contrast, softness(crop.crop, result.face, scale, before, seconds))
-    mine = {
-        part: chosen == "mine" if chosen else engine.keeps_live_parts
-        for part, chosen in (("eyes", options.eyes), ("mouth", options.mouth))
-    }
-    live = parts(crop.mesh, size, eyes=mine["eyes"], mouth=mine["mouth"])
-    if live is not None:
-        mask = mask * (1.0 - live)
-    lit = relight(result.face, look.gains, look.contrast, light.skin)
-    paste(frame, lit, mask * np.float32(options.strength), crop.matrix, look.softness)
-    return TrackedFace(face.mesh[:, :2], look)
+    """Paste one swapped face; what the next frame needs to know of it."""
+    look = composite(
+        frame,
+        crop,
+        result,
+        live_eyes=options.eyes == "mine" if options.eyes else engine.keeps_live_parts,
+        live_mouth=options.mouth == "mine" if options.mouth else engine.keeps_live_parts,
+        strength=options.strength,
+        before=face.before.look if face.before else None,
+        seconds=seconds,
+    )
+    return TrackedFace(face.mesh[:, :2], look, shape)
 
 
 def _instead(frame: BgrFrame, options: FrameOptions) -> BgrFrame | None:

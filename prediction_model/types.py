@@ -54,6 +54,8 @@ class AlignedFace:
     """float32 [2, 3], frame to crop."""
     frame: BgrFrame | None = None
     """uint8 [H, W, 3] BGR, what the crop was cut from, for an engine whose network is aligned otherwise; not to be kept."""
+    shape: npt.NDArray[np.float32] | None = None
+    """float32 [56, 2]: how the wearer's face at rest differs from the average (`faces.shape`); None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,8 @@ class SwappedFace:
     """float32 [S, S, 3] RGB in [0, 1]."""
     mask: Mask
     """float32 [S, S] in [0, 1]: where `face` replaces the live picture."""
+    moved: npt.NDArray[np.float32] | None = None
+    """float32 [G, G, 2], spread over the crop: how far to the right and down, in crop pixels, the live crop has what `face`
+    shows here. None: features are where the wearer has them."""
+    mesh: Mesh | None = None
+    """float32 [468, 3] in crop pixels: the features of `face`; None: where the wearer has them."""

@@ -6,33 +6,33 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.compositing.detail import soften
 from prediction_model.types import BgrFrame, Mask, Matrix
 
 
-def paste(frame: BgrFrame, face: npt.NDArray[np.uint8], mask: Mask, matrix: Matrix, softness: float = 0.0) -> None:
+def fit_to_frame(matrix: Matrix) -> int:
+    """By which power of two to shrink a crop before it is pasted, so that sampling it skips no pixels."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    return 1 << int(np.floor(np.log2(scale))) if scale >= 2 else 1
+
+
+def shrink_matrix(matrix: Matrix, factor: int) -> Matrix:
+    """`matrix` (frame to crop) for the crop shrunk `factor` times."""
+    shrunk = matrix / np.float32(factor)
+    shrunk[:, 2] -= np.float32((factor - 1) / (2 * factor))
+    return shrunk
+
+
+def paste(frame: BgrFrame, face: npt.NDArray[np.uint8], mask: Mask, matrix: Matrix) -> None:
     """Blend `face` into `frame`, in place.
 
     Args:
         frame: uint8 [H, W, 3] BGR.
         face: uint8 [S, S, 3] RGB.
         mask: float32 [S, S] in [0, 1]. Where it is 0 the frame keeps its exact values.
-        matrix: float32 [2, 3], frame to crop.
-        softness: blur the face by this many frame pixels; negative: sharpen it (`compositing.detail`).
+        matrix: float32 [2, 3], frame to crop; it enlarges less than twice (`fit_to_frame`).
     """
-    size = face.shape[0]
     bgr = np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2BGR), np.uint8)
-    shrink = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     into = matrix.astype(np.float64)
-    if shrink >= 2:
-        # Bilinear sampling skips pixels when it shrinks by more than two: shrink by area first.
-        factor = 1 << int(np.floor(np.log2(shrink)))
-        small = (max(size // factor, 1), max(size // factor, 1))
-        bgr = np.asarray(cv2.resize(bgr, small, interpolation=cv2.INTER_AREA), np.uint8)
-        mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA)
-        into = into / factor
-        into[:, 2] -= (factor - 1) / (2 * factor)
-    bgr = soften(bgr, softness, float(np.hypot(into[0, 0], into[1, 0])))
     left, top, width, height = _region(mask, into, frame)
     if width <= 0 or height <= 0:
         return

@@ -24,22 +24,22 @@ _EDGE = 1e-3
 class Raster:
     """A coarse grid over the crop."""
 
-    places: npt.NDArray[np.float32]
-    """float32 [G, G, 2]: x, y in the picture's own unit; meaningless where nothing was drawn."""
+    values: npt.NDArray[np.float32]
+    """float32 [G, G, k]: the mesh points' values, interpolated; 0 where nothing was drawn."""
     stretch: npt.NDArray[np.float32]
     """float32 [G, G]: the triangle's area in the picture over its area in the crop, relative to the mesh's whole."""
     drawn: npt.NDArray[np.bool_]
     """bool [G, G]."""
 
 
-def rasterise(corners: Points, depth: npt.NDArray[np.float32], picture: Points, triangles: npt.NDArray[np.intp], grid: int) -> Raster:
+def rasterise(corners: Points, depth: npt.NDArray[np.float32], values: npt.NDArray[np.float32], triangles: npt.NDArray[np.intp], grid: int) -> Raster:
     """Draw the mesh.
 
     Args:
         corners: float32 [n, 2], where each mesh point lies in the grid, pixel centres at integers.
         depth: float32 [n], larger is farther: nearer triangles cover farther ones.
-        picture: float32 [n, 2], where each mesh point lies in the picture.
-        triangles: intp [t, 3], indices, counter-clockwise as seen in `picture` (y down: positive area).
+        values: float32 [n, k], what each mesh point carries; the first two are where it lies in the picture.
+        triangles: intp [t, 3], indices, of positive area (y down) where they face the camera.
         grid: G, the grid's side.
     """
     a, b, c = (corners[triangles[:, i]].astype(np.float64) for i in range(3))
@@ -67,8 +67,8 @@ def rasterise(corners: Points, depth: npt.NDArray[np.float32], picture: Points, 
     owner = triangle[span]
     at = row[span] * grid + column
 
-    # Each triangle's affine map from the grid to the picture.
-    p, q, r = (picture[corner[:, i]].astype(np.float64) for i in range(3))
+    # Each triangle's affine map from the grid to the values.
+    p, q, r = (values[corner[:, i]].astype(np.float64) for i in range(3))
     ab, ac = b - a, c - a
     across = ((q - p) * ac[:, 1:] - (r - p) * ab[:, 1:]) / area[:, None]
     down = ((r - p) * ab[:, :1] - (q - p) * ac[:, :1]) / area[:, None]
@@ -76,15 +76,15 @@ def rasterise(corners: Points, depth: npt.NDArray[np.float32], picture: Points, 
     begin = origin[triangle] + down[triangle] * y[:, None]
     step = across[triangle]
 
-    places = np.zeros((grid * grid, 2), np.float32)
-    places[at] = begin[span] + step[span] * column[:, None]
+    drawn_values = np.zeros((grid * grid, values.shape[1]), np.float32)
+    drawn_values[at] = begin[span] + step[span] * column[:, None]
     picture_area = _doubled_area(p, q, r)
     ratio = picture_area / area * (area.sum() / max(picture_area.sum(), 1e-9))
     stretch = np.zeros(grid * grid, np.float32)
     stretch[at] = ratio[owner]
     drawn = np.zeros(grid * grid, np.bool_)
     drawn[at] = True
-    return Raster(places.reshape(grid, grid, 2), stretch.reshape(grid, grid), drawn.reshape(grid, grid))
+    return Raster(drawn_values.reshape(grid, grid, -1), stretch.reshape(grid, grid), drawn.reshape(grid, grid))
 
 
 def delaunay(points: Points) -> npt.NDArray[np.intp]:

@@ -18,6 +18,7 @@ from prediction_model.engines.texture import face_texture
 from prediction_model.errors import BadInstance
 from prediction_model.faces.align import align, template
 from prediction_model.faces.finder import FaceFinder
+from prediction_model.faces.shape import reshape, shape_of
 from prediction_model.types import AlignedFace, BgrFrame, Mesh, SwappedFace
 
 CROP_SIZE = 256
@@ -27,6 +28,8 @@ TEXTURE_SIZES = (512, 384, 288, 216, 160, 120, 88, 64)
 """Pixels a side, a quarter apart: the one that fits the live face's own size is used, so that nothing aliases."""
 DETAIL = 1.15
 """Texture pixels for one frame pixel: just enough not to soften."""
+RESHAPED = 0.6
+"""How far the wearer's proportions go to the picture's: most of what tells people apart, short of what looks pulled."""
 RING = 1.22
 """The picture's face is used a little beyond the mesh's outline, so that forehead and jaw can fade out."""
 FADED_STRETCH = (0.12, 0.4)
@@ -82,6 +85,7 @@ class PhotoEngine:
             for s in TEXTURE_SIZES
         ]
         self._places = _ring(face.mesh[:, :2]) / TEXTURE_SIZES[0]
+        self._shape = shape_of(face.mesh, TEXTURE_SIZES[0])
         self._triangles = _topology()
 
     @classmethod
@@ -101,22 +105,24 @@ class PhotoEngine:
         return [self._swap(face) for face in faces]
 
     def _swap(self, live: AlignedFace) -> SwappedFace:
-        corners = _ring(live.mesh)
-        to_grid = GRID / CROP_SIZE
-        raster = rasterise(
-            (corners[:, :2] + 0.5) * to_grid - 0.5, corners[:, 2], self._places, self._triangles, GRID
-        )
-        seen = raster.drawn.astype(np.float32)
+        wearer = np.zeros_like(self._shape) if live.shape is None else live.shape
+        mesh = reshape(live.mesh, CROP_SIZE, wearer, self._shape, RESHAPED)
+        corners = _ring(mesh)
+        from_live = live.mesh[:, :2] - mesh[:, :2]
+        from_live = np.vstack([from_live, np.zeros((len(OVAL), 2), np.float32)])
+        values = np.hstack([self._places, from_live])
+        grid_corners = (corners[:, :2] + 0.5) * (GRID / CROP_SIZE) - 0.5
+        raster = rasterise(grid_corners, corners[:, 2], values, self._triangles, GRID)
         low, high = FADED_STRETCH
-        trusted = np.clip((raster.stretch - low) / (high - low), 0, 1) * seen
-        places = _spread(raster.places, seen)
+        trusted = np.clip((raster.stretch - low) / (high - low), 0, 1) * raster.drawn
+        filled = _spread(raster.values, raster.drawn)
         scale = float(np.hypot(live.matrix[0, 0], live.matrix[1, 0]))
         texture = self._textures[_level(CROP_SIZE / max(scale, 1e-6) * DETAIL)]
-        at = places * texture.shape[0] + (texture.shape[0] / TEXTURE_SIZES[0] - 1) / 2
+        at = filled[..., :2] * texture.shape[0] + (texture.shape[0] / TEXTURE_SIZES[0] - 1) / 2
         at = cv2.resize(at, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
         face = cv2.remap(texture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         mask = cv2.resize(cv2.blur(trusted, (7, 7)), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-        return SwappedFace(face.astype(np.float32) * np.float32(1 / 255), mask)
+        return SwappedFace(face.astype(np.float32) * np.float32(1 / 255), mask, filled[..., 2:], mesh)
 
 
 def _level(wanted: float) -> int:
@@ -124,8 +130,8 @@ def _level(wanted: float) -> int:
     return int(np.argmin([abs(np.log(size / max(wanted, 1.0))) for size in TEXTURE_SIZES]))
 
 
-def _spread(places: npt.NDArray[np.float32], seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _spread(values: npt.NDArray[np.float32], drawn: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Fill what was not drawn from its drawn surroundings, so that enlarging the map mixes nothing meaningless in."""
-    weight = cv2.blur(seen, (5, 5))
-    near = cv2.blur(places * seen[..., None], (5, 5)) / np.maximum(weight, 1e-3)[..., None]
-    return np.where(seen[..., None] > 0, places, near).astype(np.float32)
+    weight = cv2.blur(drawn.astype(np.float32), (5, 5))[..., None]
+    near = cv2.blur(values, (5, 5)) / np.maximum(weight, 1e-3)
+    return np.where(drawn[..., None], values, near)

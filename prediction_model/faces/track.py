@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from prediction_model.errors import BadInstance
 from prediction_model.faces.landmarks import POINTS
+from prediction_model.faces.shape import COEFFICIENTS, LARGEST, MEMORY, RunningShape
 
 VERSION = 1
 MAX_FACES = 4
@@ -32,7 +33,8 @@ _HEADER = struct.Struct("<BBHHHQ")
 _BOX = struct.Struct("<4f")
 _POINT_BYTES = POINTS * 2 * 2
 _LOOK_NUMBERS = GAIN_CELLS * GAIN_CELLS * 3 + 2
-_FACE_BYTES = _BOX.size + 1 + _POINT_BYTES + _LOOK_NUMBERS * 2
+_SHAPE_NUMBERS = COEFFICIENTS * 2
+_FACE_BYTES = _BOX.size + 2 + _POINT_BYTES + (_LOOK_NUMBERS + _SHAPE_NUMBERS) * 2
 MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + 2) // 3)
 
 
@@ -56,6 +58,8 @@ class TrackedFace:
     """float32 [468, 2], smoothed, frame pixels."""
     look: Look | None
     """How it looked; None when it was not swapped."""
+    shape: RunningShape | None = None
+    """Its proportions; None when it was not swapped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,14 @@ def encode_track(track: Track) -> str:
         low, high = face.points.min(axis=0), face.points.max(axis=0)
         extent = np.maximum(high - low, 1e-3)
         parts.append(_BOX.pack(*low, *extent))
-        parts.append(bytes([face.look is not None]))
+        parts.append(bytes([face.look is not None, face.shape.frames if face.shape else 0]))
         parts.append(((face.points - low) / extent * 65535 + 0.5).astype("<u2").tobytes())
         look = np.zeros(_LOOK_NUMBERS)
         if face.look is not None:
             look = np.append(face.look.gains, [face.look.contrast, face.look.softness])
         parts.append(look.astype("<f2").tobytes())
+        shape = np.zeros(_SHAPE_NUMBERS) if face.shape is None else face.shape.mean
+        parts.append(shape.astype("<f2").tobytes())
     return base64.b64encode(b"".join(parts)).decode("ascii")
 
 
@@ -129,11 +135,13 @@ def _decode_face(raw: bytes, start: int, width: int, height: int) -> TrackedFace
     if not np.isfinite(box).all() or np.abs(box).max() > reach or box[2:].min() < SMALLEST_FACE:
         return None
     at = start + _BOX.size
-    quantised = np.frombuffer(raw, "<u2", POINTS * 2, at + 1).reshape(POINTS, 2)
+    quantised = np.frombuffer(raw, "<u2", POINTS * 2, at + 2).reshape(POINTS, 2)
     points = (quantised / 65535.0 * box[2:] + box[:2]).astype(np.float32)
-    look = np.frombuffer(raw, "<f2", _LOOK_NUMBERS, at + 1 + _POINT_BYTES).astype(np.float32)
-    if raw[at] != 1 or not np.isfinite(look).all():
+    numbers = np.frombuffer(raw, "<f2", _LOOK_NUMBERS + _SHAPE_NUMBERS, at + 2 + _POINT_BYTES).astype(np.float32)
+    frames = min(raw[at + 1], MEMORY)
+    if raw[at] != 1 or not frames or not np.isfinite(numbers).all():
         return TrackedFace(points, None)
+    look, mean = numbers[:_LOOK_NUMBERS], numbers[_LOOK_NUMBERS:].reshape(COEFFICIENTS, 2)
     gains = np.clip(look[:-2].reshape(GAIN_CELLS, GAIN_CELLS, 3), 1 / MAX_GAIN, MAX_GAIN)
     contrast, softness = float(np.clip(look[-2], *CONTRAST)), float(np.clip(look[-1], *SOFTNESS))
-    return TrackedFace(points, Look(gains, contrast, softness))
+    return TrackedFace(points, Look(gains, contrast, softness), RunningShape(np.clip(mean, -LARGEST, LARGEST), frames))

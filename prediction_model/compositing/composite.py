@@ -1,0 +1,92 @@
+"""Puts an engine's face into the frame: lit, coloured, as sharp as the live one, and masked."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from prediction_model.compositing.colour import compare, follow, relight
+from prediction_model.compositing.detail import soften, softness
+from prediction_model.compositing.mask import outline, parts
+from prediction_model.compositing.paste import fit_to_frame, paste, shrink_matrix
+from prediction_model.errors import PredictionError
+from prediction_model.faces.track import Look
+from prediction_model.types import AlignedFace, BgrFrame, Crop, Mask, SwappedFace
+
+SMALLEST_CROP = 16
+"""Pixels: what is left of the crop of a face too small to be seen."""
+
+
+def composite(
+    frame: BgrFrame,
+    live: AlignedFace,
+    swapped: SwappedFace,
+    *,
+    live_eyes: bool,
+    live_mouth: bool,
+    strength: float,
+    before: Look | None,
+    seconds: float,
+) -> Look:
+    """Paste `swapped` over `live` in `frame` [H, W, 3], in place.
+
+    Args:
+        live_eyes, live_mouth: whether the wearer's own show through.
+        strength: 0 to 1, multiplies the mask.
+        before: how the face looked in the frame before, `seconds` ago.
+
+    Returns:
+        How it looks now, for the next frame.
+
+    Raises:
+        PredictionError: too little of the face is in sight.
+    """
+    size = live.crop.shape[0] // min(fit_to_frame(live.matrix), live.crop.shape[0] // SMALLEST_CROP)
+    factor = live.crop.shape[0] // size
+    matrix = shrink_matrix(live.matrix, factor)
+    crop, face = _resized(live.crop, size), _resized(swapped.face, size)
+    mask: Mask = outline(live.mesh / np.float32(factor), size) * _resized(swapped.mask, size)
+    light = compare(crop, face, mask)
+    if light is None:
+        raise PredictionError("Too little of the face can be seen to light it: turn to the camera.")
+    gains, contrast = follow(light, before, seconds)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    look = Look(gains, contrast, softness(crop, face, scale, before, seconds))
+    lit = soften(relight(face, gains, contrast, light.skin), look.softness, scale)
+    mesh = (live.mesh if swapped.mesh is None else swapped.mesh) / np.float32(factor)
+    showing = parts(mesh, size, eyes=live_eyes, mouth=live_mouth)
+    if showing is not None:
+        moved = None if swapped.moved is None else swapped.moved / np.float32(factor)
+        lit = _with_live_parts(lit, crop, showing, moved)
+    paste(frame, lit, mask * np.float32(strength), matrix)
+    return look
+
+
+def _resized(picture: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    if picture.shape[0] == size:
+        return picture
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _with_live_parts(
+    face: npt.NDArray[np.uint8], live: Crop, showing: Mask, moved: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.uint8]:
+    """`face` with the live crop where `showing` is 1; `moved` (pixels) says where the live crop has it."""
+    rows, columns = np.flatnonzero(showing.any(axis=1)), np.flatnonzero(showing.any(axis=0))
+    if not rows.size:
+        return face
+    region = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    size = face.shape[0]
+    if moved is None:
+        seen = live[region]
+    else:
+        x, y = np.meshgrid(np.arange(size, dtype=np.float32)[region[1]], np.arange(size, dtype=np.float32)[region[0]])
+        offset = cv2.resize(moved, (size, size), interpolation=cv2.INTER_LINEAR)[region]
+        seen = cv2.remap(live, offset + np.dstack([x, y]), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    alpha = np.ascontiguousarray(showing[region])
+    mixed = face.copy()
+    mixed[region] = cv2.blendLinear(
+        cv2.convertScaleAbs(seen, alpha=255), np.ascontiguousarray(face[region]), alpha, 1 - alpha
+    )
+    return mixed
