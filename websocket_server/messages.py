@@ -47,9 +47,12 @@ class Renew:
     token: str = field(repr=False)
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def encode_json(value: Mapping[str, Any]) -> str:
     """Compact JSON, beyond ASCII as it is."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -272,7 +272,7 @@ class Session:
                 waiting = self._take_newest()
                 if waiting.fault is not None:
                     raise waiting.fault
-                prediction = self._predict(backend, waiting)
+                prediction, timings = self._predict(backend, waiting)
         except PredictionRefused as error:
             if error.about_the_token:
                 raise BadToken(f"The prediction service refuses the session: {error}") from None
@@ -286,7 +286,7 @@ class Session:
             self._hold(waiting.frame, error)
         else:
             self._trouble = None
-            self._answer(waiting.frame, prediction)
+            self._answer(waiting.frame, prediction, timings)
 
     def _take_newest(self) -> Waiting:
         self._arrived.clear()
@@ -294,7 +294,8 @@ class Session:
         assert waiting is not None  # noqa: S101  `_arrived` says so, and only this greenlet takes
         return waiting
 
-    def _predict(self, backend: Backend, waiting: Waiting) -> Prediction:
+    def _predict(self, backend: Backend, waiting: Waiting) -> tuple[Prediction, dict[str, float]]:
+        """The prediction, and the frame's stages so far in ms: the service's own, and the relay's."""
         assert self._token is not None  # noqa: S101
         began = monotonic()
         frame = waiting.frame
@@ -320,7 +321,7 @@ class Session:
             "relay.queue": round((began - waiting.since) * 1000, 3),
             "relay.predict": round(took * 1000, 3),
         }
-        return replace(prediction, timings_ms=timings)
+        return prediction, timings
 
     def _suffer(self, error: NotFatal, waiting: Waiting) -> None:
         """A frame was not predicted; tell the page when trouble begins, not with every frame of it."""
@@ -332,9 +333,9 @@ class Session:
     # --- answering
 
     def _hold(self, frame: Frame, error: NotFatal) -> None:
-        self._answer(frame, Prediction(image=b"", reason=str(error)))
+        self._answer(frame, Prediction(image=b"", reason=str(error)), {})
 
-    def _answer(self, frame: Frame, prediction: Prediction) -> None:
+    def _answer(self, frame: Frame, prediction: Prediction, timings_ms: Mapping[str, float]) -> None:
         if self._ended.ready():
             return  # revoked, or over, while it was predicted
         began = monotonic()
@@ -342,7 +343,7 @@ class Session:
         if frame.as_data_url:
             self._answer_data_url(frame, prediction)
         else:
-            self._connection.send(encode_result(self._result(frame, prediction)))
+            self._connection.send(encode_result(self._result(frame, prediction, timings_ms)))
         if prediction.image:
             metrics.frames_out.inc()
             self._counts.frames_out += 1
@@ -356,14 +357,14 @@ class Session:
         else:
             self._tell(Held(prediction.reason or "The prediction service held this frame."), frame.sequence)
 
-    def _result(self, frame: Frame, prediction: Prediction) -> Result:
+    def _result(self, frame: Frame, prediction: Prediction, timings_ms: Mapping[str, float]) -> Result:
         flags = Flag.SWAPPED if prediction.swapped and prediction.image else Flag.NONE
         flags |= Flag.NONE if prediction.image else Flag.HELD
         flags |= Flag.DEGRADED if self._trouble else Flag.NONE
         metadata = {
             "faces": list(prediction.faces),
             "swapped": bool(flags & Flag.SWAPPED),
-            "timings_ms": dict(prediction.timings_ms),
+            "timings_ms": timings_ms,
             "identity": self._identity,
             "reason": prediction.reason,
             "trace": self._trace(frame.sequence),

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 import struct
-from collections import deque
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 from errors import PredictionRefused, PredictionUnavailable
 from predictors.base import Prediction, PredictionRequest, prediction_of
+from predictors.http1 import Answer, BadAnswer, HttpConnection, head
 from settings import Settings
 
 CONTENT_TYPE = "application/x-faceswap"
 RAW_PREDICT_PATH = "/v1/projects/faceswap/locations/local/endpoints/live:rawPredict"
 READY_PATH = "/readyz"
 JSON_LENGTH = struct.Struct("<I")
-MAX_ANSWER_BYTES = 8 << 20
 MAX_IDLE_CONNECTIONS = 64
 READY_SECONDS = 1.0
 MAX_MESSAGE_CHARACTERS = 300
@@ -33,74 +32,79 @@ class HttpPredictor:
             raise SystemExit(
                 f"FACESWAP_PREDICTORS: expected addresses like http://127.0.0.1:8002, received {address!r}."
             )
-        port = f":{parts.port}" if parts.port else ""
-        self.name = f"{parts.scheme}://{parts.hostname}{port}"
-        self._tls = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
+        self._authority = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        self.name = f"{parts.scheme}://{self._authority}"
         self._path = parts.path.rstrip("/")
         self._seconds = seconds
         # The newest connection is taken first: the others fall idle, and are closed by the server.
-        self._idle: deque[HTTPConnection] = deque(maxlen=MAX_IDLE_CONNECTIONS)
+        self._idle: list[HttpConnection] = []
 
     def predict(self, request: PredictionRequest) -> Prediction:
         """See `Predictor.predict`."""
         instance = json.dumps(request.instance(), separators=(",", ":")).encode()
-        body = b"".join((JSON_LENGTH.pack(len(instance)), instance, request.image))
-        headers = {"Content-Type": CONTENT_TYPE, "Accept": CONTENT_TYPE, "traceparent": request.traceparent}
-        status, content_type, answer = self._post(body, headers)
-        if status != 200:
-            raise _refusal(status, answer)
+        body = (JSON_LENGTH.pack(len(instance)), instance, request.image)
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "Accept": CONTENT_TYPE,
+            "Content-Length": str(sum(map(len, body))),
+            "traceparent": request.traceparent,
+        }
+        request_head = head("POST", self._path + RAW_PREDICT_PATH, self._authority, headers)
+        answer = self._post(b"".join((request_head, *body)))
+        if answer.status != 200:
+            raise _refusal(answer.status, answer.body)
         try:
-            if content_type != CONTENT_TYPE:
+            if answer.content_type != CONTENT_TYPE:
                 raise ValueError(f"expected {CONTENT_TYPE}")
-            (length,) = JSON_LENGTH.unpack_from(answer)
+            (length,) = JSON_LENGTH.unpack_from(answer.body)
             start = JSON_LENGTH.size + length
-            if start > len(answer):
+            if start > len(answer.body):
                 raise ValueError("the answer is shorter than it says")
-            return prediction_of(json.loads(answer[JSON_LENGTH.size : start]), answer[start:])
+            return prediction_of(json.loads(answer.body[JSON_LENGTH.size : start]), answer.body[start:])
         except (ValueError, AttributeError, struct.error):
             raise PredictionUnavailable(f"{self.name} gave an answer that cannot be read.") from None
 
-    def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
-        """Status, content type and body of the answer."""
+    def _post(self, request: bytes) -> Answer:
         if self._idle:
             try:
-                return self._exchange(self._idle.pop(), body, headers)
+                return self._exchange(self._idle.pop(), request)
             except TimeoutError:
                 raise PredictionUnavailable(f"{self.name} did not answer in time.") from None
-            except (OSError, HTTPException):
+            except (OSError, BadAnswer):
                 # The server may have closed it while it was idle, which says nothing about a fresh one.
                 self.close()
         try:
-            return self._exchange(self._connect(self._seconds), body, headers)
-        except (OSError, HTTPException) as error:
+            return self._exchange(self._connect(self._seconds), request)
+        except (OSError, BadAnswer) as error:
             raise PredictionUnavailable(f"{self.name} cannot be reached ({type(error).__name__}).") from None
 
-    def _exchange(self, connection: HTTPConnection, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
+    def _exchange(self, connection: HttpConnection, request: bytes) -> Answer:
         try:
-            connection.request("POST", self._path + RAW_PREDICT_PATH, body, headers)
-            response = connection.getresponse()
-            answer = _read_bounded(response)
+            answer = connection.exchange(request)
         except BaseException:  # gevent.Timeout too: half an answer may be on the wire
             connection.close()
             raise
-        if response.will_close:
-            connection.close()
-        else:
+        if answer.keeps_alive and len(self._idle) < MAX_IDLE_CONNECTIONS:
             self._idle.append(connection)
-        return response.status, response.headers.get_content_type(), answer
+        else:
+            connection.close()
+        return answer
 
-    def _connect(self, seconds: float) -> HTTPConnection:
-        kind = HTTPSConnection if self._tls else HTTPConnection
-        return kind(self._host, self._port, timeout=seconds)
+    def _connect(self, seconds: float) -> HttpConnection:
+        return HttpConnection(self._host, self._port, seconds, self._tls)
 
     def ready(self) -> bool:
         """Whether `/readyz` answers 200."""
-        connection = self._connect(READY_SECONDS)
+        request = head("GET", self._path + READY_PATH, self._authority, {"Connection": "close"})
         try:
-            connection.request("GET", self._path + READY_PATH)
-            return connection.getresponse().status == 200
-        except (OSError, HTTPException):
+            connection = self._connect(READY_SECONDS)
+        except OSError:
+            return False
+        try:
+            return connection.exchange(request).status == 200
+        except (OSError, BadAnswer):
             return False
         finally:
             connection.close()
@@ -109,15 +113,6 @@ class HttpPredictor:
         """Close idle connections."""
         while self._idle:
             self._idle.pop().close()
-
-
-def _read_bounded(response: HTTPResponse) -> bytes:
-    answer = response.read(MAX_ANSWER_BYTES + 1)
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise HTTPException(f"expected at most {MAX_ANSWER_BYTES} bytes")
-    if response.length:
-        raise HTTPException("the answer was cut short")  # which http.client does not say by itself
-    return answer
 
 
 def _refusal(status: int, answer: bytes) -> PredictionRefused | PredictionUnavailable:

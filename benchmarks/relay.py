@@ -1,0 +1,366 @@
+"""What the relay costs: CPU of a frame, time added to it, and how many sessions one worker holds.
+
+Simulated pages (one process) send frames to the relay (one gunicorn worker, the README's command) before a prediction
+service that answers at once (a third process). All over real sockets of this machine, which also has to feed them:
+with two cores, pages and prediction take their share of what is measured. The same frames go to an echo by
+`websockets` (asyncio) and to one by gevent-websocket as it is shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = struct.Struct("<BBHIQ")
+FRAME, RESULT = 1, 2
+WINDOW = 2
+JPEG_HEAD = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
+WARM_UP_SECONDS = 2.0
+START_SECONDS = 20.0
+LIMIT_MS = 15.0
+"""Added p95 up to which a session counts as held."""
+MOST_SESSIONS = 400
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the simulated pages do."""
+
+    pages: int
+    fps: float
+    frame_bytes: int
+    seconds: float
+
+
+@dataclass
+class Measured:
+    """Of one run: round trips in ms, and CPU of the server in ms."""
+
+    round_trips: list[float] = field(default_factory=list)
+    frames: int = 0
+    cpu_ms: float = 0.0
+
+    @property
+    def cpu_ms_per_frame(self) -> float:
+        return self.cpu_ms / max(1, self.frames)
+
+    def percentile(self, percent: int) -> float:
+        if len(self.round_trips) < 2:
+            return float("inf")
+        return statistics.quantiles(self.round_trips, n=100)[percent - 1]
+
+
+# --- servers
+
+
+class InstantPrediction(asyncio.Protocol):
+    """rawPredict that answers at once with a picture of the size it was sent; as little HTTP as the relay speaks."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.received = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head_end = self.received.find(b"\r\n\r\n")
+        if head_end < 0:
+            return
+        head = bytes(self.received[:head_end]).lower()
+        length = 0
+        if b"content-length:" in head:
+            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        if len(self.received) < head_end + 4 + length:
+            return
+        body = bytes(self.received[head_end + 4 :])
+        self.received.clear()
+        answer = b"{}"
+        if length:
+            (instance_length,) = struct.unpack_from("<I", body)
+            metadata = b'{"faces":[],"swapped":true,"track":null,"timings_ms":{"decode":0.0,"swap":0.0}}'
+            answer = struct.pack("<I", len(metadata)) + metadata + body[4 + instance_length :]
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-faceswap\r\nContent-Length: %d\r\n\r\n" % len(answer)
+            + answer
+        )
+
+
+async def serve_prediction(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(InstantPrediction, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+async def serve_echo(port: int) -> None:
+    """An echo by websockets on asyncio."""
+    from websockets.asyncio.server import ServerConnection, serve
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(echo, "127.0.0.1", port, compression=None) as server:
+        await server.serve_forever()
+
+
+def stock_echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """An echo by gevent-websocket as it is shipped: a WSGI app for its own gunicorn worker."""
+    connection = environ["wsgi.websocket"]
+    while (message := connection.receive()) is not None:
+        connection.send(message, binary=True)
+    return []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], port: int, folder: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that listens on `port`, for as long as the block runs."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **(environment or {})}, stdout=log, stderr=log
+        )
+        try:
+            _wait_for(process, port, log)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Any) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    log.seek(0)
+    raise SystemExit(f"{process.args!r} does not listen on {port}:\n{log.read().decode(errors='replace')[-2000:]}")
+
+
+def serving(name: str, port: int) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.relay", name, str(port)]
+
+
+def gunicorn(port: int, worker: str, app: str) -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "--no-control-socket", "-k", worker, app]
+
+
+def gunicorn_worker(process: subprocess.Popen[bytes]) -> int:
+    """Process id of gunicorn's only worker; the master listens before it has forked one."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+        if children:
+            return int(children[0])
+        time.sleep(0.05)
+    raise SystemExit("gunicorn started no worker.")
+
+
+def cpu_ms_of(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+
+
+# --- pages
+
+
+class Signer:
+    """client_app's key, for the length of a benchmark."""
+
+    def __init__(self) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self._key = Ed25519PrivateKey.generate()
+        raw = self._key.public_key().public_bytes_raw()
+        self.verify_key = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    def hello(self) -> str:
+        import jwt
+
+        now = int(time.time())
+        claims = {
+            "iss": "faceswap-client",
+            "aud": ["faceswap-relay", "faceswap-prediction"],
+            "sub": uuid.uuid4().hex,
+            "iat": now,
+            "exp": now + 3600,
+            "identities": {"p1": ""},
+            "limits": {"fps": 60, "pixels": 921600, "minutes": 60},
+        }
+        token = jwt.encode(claims, self._key, algorithm="EdDSA")
+        return json.dumps({"type": "hello", "version": 1, "token": token, "identity": "p1", "options": {}})
+
+
+async def play_page(url: str, load: Load, hello: str | None, offset: float, ends: float, measured: Measured) -> None:
+    """One page: frames at an even rate as far as the window allows; round trips after the warm-up are kept."""
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import ConnectionClosed
+
+    begins = ends - load.seconds
+    image = JPEG_HEAD + os.urandom(load.frame_bytes - len(JPEG_HEAD))
+    sent: dict[int, float] = {}
+    async with connect(url, compression=None, max_size=None, proxy=None) as connection:
+        if hello is not None:
+            await connection.send(hello)
+            if json.loads(await connection.recv())["type"] != "ready":
+                raise SystemExit("The relay refused a session of the benchmark.")
+
+        async def receive() -> None:
+            async for message in connection:
+                if isinstance(message, str):
+                    continue
+                sequence = HEADER.unpack_from(message)[3]
+                now = time.perf_counter()
+                began = sent.pop(sequence, None)
+                for older in [each for each in sent if each < sequence]:
+                    del sent[older]
+                # A held result is as short as its metadata: it is an answer, but not a picture.
+                if began is not None and now >= begins and len(message) > load.frame_bytes:
+                    measured.frames += 1
+                    measured.round_trips.append((now - began) * 1000)
+
+        receiver = asyncio.create_task(receive())
+        sequence, due = 0, time.perf_counter() + offset
+        with contextlib.suppress(ConnectionClosed):
+            while (now := time.perf_counter()) < ends:
+                await asyncio.sleep(max(0.0, due - now))
+                due += 1 / load.fps
+                if len(sent) < WINDOW:
+                    sequence += 1
+                    sent[sequence] = time.perf_counter()
+                    await connection.send(HEADER.pack(1, FRAME, 0, sequence, 0) + image)
+        receiver.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
+            await receiver
+
+
+async def play(url: str, load: Load, signer: Signer | None, pid: int) -> Measured:
+    """All pages of a load against `url`, and the CPU of process `pid` meanwhile."""
+    measured = Measured()
+    ends = time.perf_counter() + WARM_UP_SECONDS + load.seconds
+    pages = [
+        play_page(url, load, signer.hello() if signer else None, number / load.pages / load.fps, ends, measured)
+        for number in range(load.pages)
+    ]
+
+    async def watch_cpu() -> None:
+        await asyncio.sleep(WARM_UP_SECONDS)
+        before = cpu_ms_of(pid)
+        await asyncio.sleep(max(0.0, ends - time.perf_counter()))
+        measured.cpu_ms = cpu_ms_of(pid) - before
+
+    await asyncio.gather(watch_cpu(), *pages)
+    return measured
+
+
+def tell(what: str, load: Load, measured: Measured) -> None:
+    print(
+        f"{what}: {load.pages} pages, {measured.frames} frames, {measured.cpu_ms_per_frame:.3f} ms CPU each, "
+        f"p50 {measured.percentile(50):.1f} ms, p95 {measured.percentile(95):.1f} ms",
+        file=sys.stderr,
+    )
+
+
+def measure_relay(load: Load, most_sessions: int) -> dict[str, float]:
+    signer = Signer()
+    prediction_port, port = free_port(), free_port()
+    environment = {
+        "FACESWAP_VERIFY_KEY": signer.verify_key,
+        "FACESWAP_PREDICTORS": f"http://127.0.0.1:{prediction_port}",
+        "FACESWAP_CLIENT_URL": "",
+        "FACESWAP_SESSIONS": str(2 * MOST_SESSIONS),
+        "FACESWAP_SESSIONS_PER_ADDRESS": str(2 * MOST_SESSIONS),
+        "FACESWAP_FPS": "60",
+    }
+    with (
+        running(serving("prediction", prediction_port), prediction_port),
+        running(
+            gunicorn(port, "flask_sockets.worker", "main:app"), port, ROOT / "websocket_server", environment
+        ) as relay,
+    ):
+        url, pid = f"ws://127.0.0.1:{port}/websocket", gunicorn_worker(relay)
+        time.sleep(1.5)  # it starts, and looks at the prediction service
+        measured = asyncio.run(play(url, load, signer, pid))
+        tell("relay", load, measured)
+        held, step = 0, max(1, load.pages // 5)
+        pages = load.pages
+        while pages <= most_sessions:
+            trial = Load(pages, load.fps, load.frame_bytes, min(load.seconds, 5.0))
+            tried = asyncio.run(play(url, trial, signer, pid))
+            tell("relay", trial, tried)
+            enough = 0.9 * pages * trial.fps * trial.seconds
+            if tried.percentile(95) > LIMIT_MS or tried.frames < enough:
+                break
+            held, pages = pages, pages + step
+    return {
+        "relay.cpu_ms_per_frame": measured.cpu_ms_per_frame,
+        "relay.added_ms_p50": measured.percentile(50),
+        "relay.added_ms_p95": measured.percentile(95),
+        "relay.sessions_at_15ms": float(held),
+    }
+
+
+def measure_echo(name: str, command: Sequence[str], port: int, load: Load) -> dict[str, float]:
+    with running(command, port) as server:
+        pid = gunicorn_worker(server) if "gunicorn" in command else server.pid
+        measured = asyncio.run(play(f"ws://127.0.0.1:{port}/", load, None, pid))
+    tell(name, load, measured)
+    return {f"{name}.cpu_ms_per_frame": measured.cpu_ms_per_frame}
+
+
+def run(data: Path | None, arguments: Sequence[str] = ()) -> Mapping[str, float]:
+    """See `benchmarks`. The frames are made up: `data` is not read."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks relay")
+    parser.add_argument("--pages", type=int, default=25)
+    parser.add_argument("--fps", type=float, default=15.0)
+    parser.add_argument("--frame-bytes", type=int, default=40_000)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement, after the warm-up")
+    parser.add_argument("--most-sessions", type=int, default=MOST_SESSIONS, help="stop looking for more there")
+    options = parser.parse_args(arguments)
+    load = Load(options.pages, options.fps, options.frame_bytes, options.seconds)
+    results = measure_relay(load, min(options.most_sessions, MOST_SESSIONS))
+    port = free_port()
+    results |= measure_echo("echo_websockets", serving("echo", port), port, load)
+    # Stock unmasking takes 5 ms a frame: at the relay's load it would only fall behind.
+    light = Load(max(1, options.pages // 5), options.fps, options.frame_bytes, options.seconds)
+    port = free_port()
+    stock = gunicorn(port, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker", "benchmarks.relay:stock_echo")
+    results |= measure_echo("echo_stock", stock, port, light)
+    return results
+
+
+if __name__ == "__main__":
+    servers = {"prediction": serve_prediction, "echo": serve_echo}
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(servers[sys.argv[1]](int(sys.argv[2])))
