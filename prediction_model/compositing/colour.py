@@ -26,6 +26,10 @@ SAMPLES = 32
 FOLLOW_SECONDS = 0.3
 OUTLIER = 0.45
 """Natural logarithm: a pixel this far from the median ratio counts half."""
+HAIR = (0.55, 1.0)
+"""Natural logarithm: a pixel that much darker than skin there begins to count as hair, and is hair."""
+HAIRLINE, TEMPLES = 0.24, 0.29
+"""Of the crop's side: hair is looked for above the one, and further from the middle than the other."""
 FLOOR = 0.02
 """Added to both sides of a ratio, so that black divides."""
 PRIOR = 4.0
@@ -63,6 +67,17 @@ class Light:
     """Of the live face's features over the swapped one's."""
     skin: npt.NDArray[np.float32]
     """float32 [8, 8, 3]: the swapped face's own plain skin, RGB."""
+    hair: Mask
+    """float32 [32, 32]: where the live crop is too dark, at forehead and temples, to be skin."""
+
+
+@cache
+def _hairline() -> Mask:
+    """float32 [32, 32]: 1 on an aligned face's forehead and temples, where hair may hang, 0 from the brows down."""
+    y, x = (np.mgrid[:SAMPLES, :SAMPLES] + 0.5) / SAMPLES
+    forehead = np.clip((HAIRLINE - y) / 0.06, 0, 1)
+    temples = np.clip((np.abs(x - 0.5) - TEMPLES) / 0.04, 0, 1)
+    return np.asarray(np.maximum(forehead, temples) * np.clip((0.75 - y) / 0.1, 0, 1), np.float32)
 
 
 def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
@@ -87,6 +102,7 @@ def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
     if np.count_nonzero(seen) < SAMPLES:
         return None
     off = brightness - np.median(brightness[seen])
+    hair = np.clip((-off - HAIR[0]) / (HAIR[1] - HAIR[0]), 0, 1) * _hairline()
     weight = weight / (1.0 + (off / OUTLIER) ** 2)
     stacked = np.dstack([ratio, here, np.ones_like(weight)]) * weight[..., None]
     overall = stacked.sum(axis=(0, 1)) / weight.sum()
@@ -98,7 +114,7 @@ def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
     core = shown > 0.9
     contrast = _spread(there, core) / max(_spread(here, core), 1e-3)
     skin = np.exp(field[..., 3:]) - FLOOR
-    return Light(gains.astype(np.float32), float(np.clip(contrast**CONTRAST_MATCHED, *CONTRAST)), skin)
+    return Light(gains.astype(np.float32), float(np.clip(contrast**CONTRAST_MATCHED, *CONTRAST)), skin, hair)
 
 
 def _spread(logarithm: npt.NDArray[np.float32], where: npt.NDArray[np.bool_]) -> float:
@@ -119,8 +135,12 @@ def follow(light: Light, previous: Look | None, seconds: float) -> tuple[Gains, 
 def relight(face: Crop, gains: Gains, contrast: float, skin: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """`face` times `gains`, its differences from `skin` times `contrast`: uint8 [S, S, 3] RGB."""
     size = face.shape[0]
-    whole = np.dstack([gains * np.float32(contrast * 255), gains * skin * np.float32((1 - contrast) * 255)])
-    spread = cv2.resize(whole, (size // 4, size // 4), interpolation=cv2.INTER_CUBIC)
-    spread = cv2.resize(spread, (size, size), interpolation=cv2.INTER_LINEAR)
-    factor, base = spread[..., :3], spread[..., 3:]
-    return np.asarray(cv2.convertScaleAbs(np.maximum(cv2.multiply(face, factor) + base, 0)), np.uint8)
+    lit = cv2.multiply(face, _over_crop(gains * np.float32(contrast * 255), size))
+    cv2.add(lit, _over_crop(gains * skin * np.float32((1 - contrast) * 255), size), dst=lit)
+    return np.asarray(cv2.convertScaleAbs(lit), np.uint8)
+
+
+def _over_crop(field: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """[8, 8, 3] spread over [size, size, 3] without steps: cubic to a quarter of it, the rest is smooth enough for linear."""
+    quarter = cv2.resize(field, (size // 4, size // 4), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(np.maximum(quarter, 0), (size, size), interpolation=cv2.INTER_LINEAR)

@@ -50,6 +50,7 @@ def composite(
     light = compare(crop, face, mask)
     if light is None:
         raise PredictionError("Too little of the face can be seen to light it: turn to the camera.")
+    mask = mask * (1.0 - cv2.resize(light.hair, (size, size), interpolation=cv2.INTER_LINEAR))
     gains, contrast = follow(light, before, seconds)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     look = Look(gains, contrast, softness(crop, face, scale, before, seconds))

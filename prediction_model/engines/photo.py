@@ -22,7 +22,7 @@ from prediction_model.faces.shape import reshape, shape_of
 from prediction_model.types import AlignedFace, BgrFrame, Mesh, SwappedFace
 
 CROP_SIZE = 256
-GRID = 112
+GRID = 88
 """The texture's map is computed at this many pixels a side, then enlarged: it is piecewise linear."""
 TEXTURE_SIZES = (512, 384, 288, 216, 160, 120, 88, 64)
 """Pixels a side, a quarter apart: the one that fits the live face's own size is used, so that nothing aliases."""

@@ -56,7 +56,9 @@ class BlazeFace:
         square = np.zeros((INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
         top, left = (INPUT_SIZE - fitted.shape[0]) // 2, (INPUT_SIZE - fitted.shape[1]) // 2
         square[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
-        rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB).astype(np.float32) / 127.5 - 1.0
+        rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB).astype(np.float32)
+        rgb *= 1 / 127.5
+        rgb -= 1.0
         self._model.set_tensor(self._input, rgb[None])
         self._model.invoke()
         logits = self._model.get_tensor(self._scores)[0, :, 0]

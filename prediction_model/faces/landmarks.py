@@ -37,9 +37,8 @@ class FaceMesh:
             The mesh in frame pixels, float32 [468, 3], and how sure the network is that there is a face, 0 to 1.
         """
         square = cv2.warpAffine(frame, roi, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR)
-        rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB).astype(np.float32)
-        rgb *= 1.0 / 255.0
-        self._model.set_tensor(self._input, rgb[None])
+        rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
+        np.multiply(rgb, np.float32(1 / 255), out=self._model.tensor(self._input)()[0])
         self._model.invoke()
         mesh = self._model.get_tensor(self._points).reshape(POINTS, 3)
         logit = float(self._model.get_tensor(self._presence).reshape(-1)[0])

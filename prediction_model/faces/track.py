@@ -23,7 +23,7 @@ MAX_FACES = 4
 GAIN_CELLS = 8
 """The crop is divided into this many cells a side for the smoothed colour gains."""
 MAX_GAIN = 8.0
-CONTRAST = (0.5, 1.1)
+CONTRAST = (0.5, 1.0)
 SOFTNESS = (-0.8, 1.6)
 """What `Look` may hold."""
 SMALLEST_FACE = 8.0
