@@ -1,8 +1,8 @@
 """One frame through the rooms: decode → find → swap (align, engine) → paste → label → encode.
 
-The pipeline fails closed. Whatever it returns was labelled, and shows the wearer's own face nowhere that a swap was asked
-for: when no face is found or a stage raises, the frame becomes a labelled blur, black, or nothing (`on_failure`); when the
-label cannot be put on, nothing leaves at all.
+The pipeline fails closed. Whatever it returns was labelled, and shows the wearer's own face nowhere that a swap was
+asked for: when no face is found or a stage raises, the frame becomes a labelled blur, black, or nothing
+(`on_failure`); when the label cannot be put on, nothing leaves at all.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Pipeline:
                 raise
             except Exception as error:
                 raise LabellingFailed(
-                    "The frame could not be labelled, so it is held back: send the next one, and tell the operator if it repeats."
+                    "The frame could not be labelled, so it is held back: send the next one."
                 ) from error
         with clock("encode"):
             encoded, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, request.options.quality])
@@ -172,9 +172,7 @@ class Pipeline:
             return jpeg.tobytes()
 
 
-def _crops(
-    frame: BgrFrame, faces: Sequence[FoundFace], size: int
-) -> tuple[list[AlignedFace], list[RunningShape]]:
+def _crops(frame: BgrFrame, faces: Sequence[FoundFace], size: int) -> tuple[list[AlignedFace], list[RunningShape]]:
     """The aligned faces, each with its wearer's proportions as far as they are known."""
     crops, shapes = [], []
     for face in faces:

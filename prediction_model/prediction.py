@@ -96,7 +96,9 @@ class ModelPrediction:
                 answer = self._run(_decode_image(instance), {})
                 return None if answer.picture is None else base64.b64encode(answer.picture).decode("ascii")
             if not isinstance(instance, dict):
-                raise BadInstance(f"An instance must be an object or a base64 text; received {type(instance).__name__}.")
+                raise BadInstance(
+                    f"An instance must be an object or a base64 text; received {type(instance).__name__}."
+                )
             answer = self._run(_decode_image(instance.get("image")), instance)
             image = answer.picture and {"b64": base64.b64encode(answer.picture).decode("ascii")}
             return {"image": image, **answer.json()}
@@ -109,7 +111,9 @@ class ModelPrediction:
 
     def _run(self, picture: bytes, instance: JsonObject) -> FrameAnswer:
         original = "startX" in instance
-        unknown = sorted(str(name) for name in instance if name not in (_ORIGINAL_FIELDS if original else _OBJECT_FIELDS))
+        unknown = sorted(
+            str(name) for name in instance if name not in (_ORIGINAL_FIELDS if original else _OBJECT_FIELDS)
+        )
         if unknown:
             raise BadInstance(f"An instance has no field {unknown[0][:40]!r}; docs/architecture.md lists its fields.")
         options = parse_options(instance.get("options"))

@@ -1,8 +1,8 @@
 """Lights a swapped face as the live one is lit: a coarse field of gains, steady over time.
 
 The gains are ratios of the live to the swapped face in 8 by 8 cells of the crop (the quotient image of Shashua and
-Riklin-Raviv, 2001, at low frequency), estimated on skin alone, in the logarithm, so that a strand of hair or the rim of a
-pair of glasses does not darken a forehead. They travel in `track` and follow the light with a time constant.
+Riklin-Raviv, 2001, at low frequency), estimated on skin alone, in the logarithm, so that a strand of hair or the rim
+of a pair of glasses does not darken a forehead. They travel in `track` and follow the light with a time constant.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ def relight(face: Crop, gains: Gains, contrast: float, skin: npt.NDArray[np.floa
 
 
 def _over_crop(field: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """[8, 8, 3] spread over [size, size, 3] without steps: cubic to a quarter of it, the rest is smooth enough for linear."""
+    """[8, 8, 3] spread over [size, size, 3] without steps: cubic to a quarter of it, the rest is smooth enough for
+    linear."""
     quarter = cv2.resize(field, (size // 4, size // 4), interpolation=cv2.INTER_CUBIC)
     return cv2.resize(np.maximum(quarter, 0), (size, size), interpolation=cv2.INTER_LINEAR)

@@ -1,7 +1,7 @@
 """Makes a swapped face as sharp, or as soft, as the live one.
 
-Sharpness is told by how fast detail falls off from one octave to the next (frame pixels), which depends little on whose face
-it is: about 0.65 for a sharp picture, 0.5 for one that is blurred by a pixel.
+Sharpness is told by how fast detail falls off from one octave to the next (frame pixels), which depends little on
+whose face it is: about 0.65 for a sharp picture, 0.5 for one that is blurred by a pixel.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def softness(live: Crop, face: Crop, scale: float, previous: Look | None, second
 
 
 def blur_of(crop: Crop, scale: float) -> float:
-    """How blurred the middle of `crop` [S, S, 3] is at the frame's own resolution: standard deviation in frame pixels."""
+    """How blurred the middle of `crop` [S, S, 3] is at the frame's own resolution: standard deviation in frame
+    pixels."""
     quarter = crop.shape[0] // 4
     side = int(np.clip(2 * quarter / max(scale, 1e-3), SMALLEST, LARGEST))
     green = np.ascontiguousarray(crop[quarter:-quarter, quarter:-quarter, 1])
@@ -57,7 +58,8 @@ def blur_of(crop: Crop, scale: float) -> float:
 
 
 def soften(picture: npt.NDArray[np.uint8], amount: float, pixels: float) -> npt.NDArray[np.uint8]:
-    """Blur `picture` [H, W, 3] by `amount` frame pixels, `pixels` of its own being one; sharpen it if `amount` is negative."""
+    """Blur `picture` [H, W, 3] by `amount` frame pixels, `pixels` of its own being one; sharpen it if `amount` is
+    negative."""
     if abs(amount) < 0.15:
         return picture
     if amount > 0:

@@ -11,16 +11,18 @@ from prediction_model.types import Mask, Mesh
 INSET = 0.012
 """Of the crop's side: the mask is this far inside the mesh's outline before it is feathered."""
 FEATHER_TOP, FEATHER_JAW = 0.11, 0.045
-"""Of the crop's side: width of the outline's soft edge, all of it inside the outline; wide where a forehead passes into hair,
-narrow where a jaw ends."""
+"""Of the crop's side: width of the outline's soft edge, all of it inside the outline; wide where a forehead passes
+into hair, narrow where a jaw ends."""
 TOP, JAW = 0.22, 0.5
 """Of the crop's side, down from its top: the one width holds above, the other below."""
 PART_FEATHER = 0.02
 """The same for eyes and mouth."""
 OPEN_GAP, CLOSED_GAP = 0.2, 0.1
-"""Height of an eye's contour over its width: above the one only the eyeball stays live, below the other the lids do too."""
+"""Height of an eye's contour over its width: above the one only the eyeball stays live, below the other the lids do
+too."""
 RIM = (0.05, 0.09)
-"""Of an eye's width: how far below and above an open eye stays live: a picture's lashes would stand still in a blink."""
+"""Of an eye's width: how far below and above an open eye stays live: a picture's lashes would stand still in a
+blink."""
 LIDS = (0.18, 0.4)
 """Of an eye's width: how far below and above a closed eye its lids stay live."""
 DRAWN_AT = 128
@@ -79,8 +81,8 @@ def parts(mesh: Mesh, size: int, *, eyes: bool, mouth: bool) -> Mask | None:
 
 
 def _eye(contour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What stays live of one eye, [16, 2]: the eyeball while it is open, the lids too when it closes, because a picture of
-    an open eye has none."""
+    """What stays live of one eye, [16, 2]: the eyeball while it is open, the lids too when it closes, because a
+    picture of an open eye has none."""
     corners = contour[[0, 8]]
     along = corners[1] - corners[0]
     width = max(float(np.hypot(*along)), 1e-3)

@@ -9,7 +9,8 @@ from prediction_model.types import AlignedFace, SwappedFace
 
 
 class SwapEngine(Protocol):
-    """Swaps aligned faces to one identity. Loaded once per identity; `swap` is called per frame, from several threads."""
+    """Swaps aligned faces to one identity. Loaded once per identity; `swap` is called per frame, from several
+    threads."""
 
     name: str
     """`autoencoder`, `photo` or `onnx`."""

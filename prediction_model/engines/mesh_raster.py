@@ -14,6 +14,9 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float32]
 """float32 [n, 2]."""
 
+Corners = npt.NDArray[np.floating]
+"""[t, 2 or more]: one corner of every triangle."""
+
 SMALLEST_AREA = 1e-3
 """Grid pixels, doubled: thinner triangles, and those that face away, are not drawn."""
 _EDGE = 1e-3
@@ -32,7 +35,13 @@ class Raster:
     """bool [G, G]."""
 
 
-def rasterise(corners: Points, depth: npt.NDArray[np.float32], values: npt.NDArray[np.float32], triangles: npt.NDArray[np.intp], grid: int) -> Raster:
+def rasterise(
+    corners: Points,
+    depth: npt.NDArray[np.float32],
+    values: npt.NDArray[np.float32],
+    triangles: npt.NDArray[np.intp],
+    grid: int,
+) -> Raster:
     """Draw the mesh.
 
     Args:
@@ -93,7 +102,7 @@ def delaunay(points: Points) -> npt.NDArray[np.intp]:
     subdivision = cv2.Subdiv2D((float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])))
     vertex = {subdivision.insert((float(x), float(y))): i for i, (x, y) in enumerate(points)}
     triangles = []
-    for corners in subdivision.getTriangleList().reshape(-1, 3, 2):
+    for corners in np.asarray(subdivision.getTriangleList()).reshape(-1, 3, 2):
         indices = [vertex.get(subdivision.findNearest((float(x), float(y)))[0]) for x, y in corners]
         inside = ((corners > low) & (corners < high)).all()
         if inside and None not in indices and len(set(indices)) == 3:
@@ -104,7 +113,9 @@ def delaunay(points: Points) -> npt.NDArray[np.intp]:
     return found
 
 
-def _runs(first: npt.NDArray[np.intp], length: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _runs(
+    first: npt.NDArray[np.intp], length: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """For runs `first, first + 1, …` of `length` numbers each: which run every number belongs to, and the number."""
     length = np.maximum(length, 0)
     run = np.repeat(np.arange(first.size), length)
@@ -112,6 +123,7 @@ def _runs(first: npt.NDArray[np.intp], length: npt.NDArray[np.intp]) -> tuple[np
     return run, np.arange(run.size) - started[run] + first[run]
 
 
-def _doubled_area(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating], c: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    area: npt.NDArray[np.floating] = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+def _doubled_area(a: Corners, b: Corners, c: Corners) -> npt.NDArray[np.floating]:
+    ab, ac = b - a, c - a
+    area: npt.NDArray[np.floating] = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     return area

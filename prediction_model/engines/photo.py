@@ -1,7 +1,8 @@
 """One picture, no training: its texture, carried by the 468-point mesh onto the live face.
 
-What moves (lids, lips, jaw) moves because the live mesh moves it; eyeballs and the inside of the mouth stay live, because one
-picture cannot tell what they look like. Light and colour come later, from `compositing.colour`, as for every engine.
+What moves (lids, lips, jaw) moves because the live mesh moves it; eyeballs and the inside of the mouth stay live,
+because one picture cannot tell what they look like. Light and colour come later, from `compositing.colour`, as for
+every engine.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ RESHAPED = 0.6
 RING = 1.22
 """The picture's face is used a little beyond the mesh's outline, so that forehead and jaw can fade out."""
 FADED_STRETCH = (0.12, 0.4)
-"""A texture pixel that would cover more than 1/0.12 crop pixels is not shown, one that covers less than 1/0.4 is in full."""
+"""A texture pixel that would cover more than 1/0.12 crop pixels is not shown, one that covers less than 1/0.4 is in
+full."""
 
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,

@@ -1,8 +1,8 @@
 """Makes a texture of one picture: the face alone, with skin where hair, cloth or background reach into it.
 
 Skin is grown from the middle of the face outwards: a pixel belongs to it if its colour is near that of the skin already
-found around it. What was not reached takes the colour of the nearest skin, so that a live face whose outline is wider or
-whose forehead is higher than the picture's still finds skin there.
+found around it. What was not reached takes the colour of the nearest skin, so that a live face whose outline is wider
+or whose forehead is higher than the picture's still finds skin there.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _enlarged_weight(area: Mask, size: int) -> npt.NDArray[np.float32]:
 def _evenly_lit(texture: npt.NDArray[np.float32], skin: Mask) -> BgrFrame:
     """`texture` [T, T, 3], 0 to 255, with the picture's own light taken back: it gets the live one.
 
-    Broad shading is halved. Contrast is weakened on dark skin, where it is highest: what shines is a fixed amount of light,
-    so a gain that makes dark skin lighter would make lamps of its highlights.
+    Broad shading is halved. Contrast is weakened on dark skin, where it is highest: what shines is a fixed amount of
+    light, so a gain that makes dark skin lighter would make lamps of its highlights.
     """
     size = texture.shape[0]
     small = cv2.resize(texture, (WORKING_SIZE, WORKING_SIZE), interpolation=cv2.INTER_AREA)
@@ -116,7 +116,8 @@ def _features(points: npt.NDArray[np.float32]) -> Mask:
 
 
 def _grow(picture: BgrFrame, points: npt.NDArray[np.float32], features: Mask) -> Mask:
-    """1 where `picture` shows the skin of `points`' face, else 0; `features` do not stop it, nor lend it their colour."""
+    """1 where `picture` shows the skin of `points`' face, else 0; `features` do not stop it, nor lend it their
+    colour."""
     hull = cv2.convexHull(points)[:, 0]
     middle = hull.mean(axis=0)
     skin = np.zeros(picture.shape[:2], np.float32)
@@ -157,4 +158,4 @@ def _fill(picture: npt.NDArray[np.float32], known: Mask) -> npt.NDArray[np.float
         filled += near * share[..., None]
         done += share
         sigma *= 1.6
-    return filled / np.maximum(done, 1e-3)[..., None]
+    return np.asarray(filled / np.maximum(done, 1e-3)[..., None], np.float32)

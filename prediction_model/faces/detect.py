@@ -27,7 +27,8 @@ class Detection:
     confidence: float
     """0 to 1."""
     eyes: npt.NDArray[np.float32]
-    """float32 [2, 2]: the eyes' centres in frame pixels, the one at the left of the picture first (the wearer's right)."""
+    """float32 [2, 2]: the eyes' centres in frame pixels, the one at the left of the picture first (the wearer's
+    right)."""
 
 
 class Detector(Protocol):

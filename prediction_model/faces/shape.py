@@ -1,7 +1,7 @@
 """How one person's face at rest differs from the average: its proportions, without its expression.
 
-56 pairs of numbers, the weights of Gaussians on an 8 by 8 grid over the crop, fitted to the mesh. The mean over time takes
-the expression out; it travels in `track`. With it, an engine can give the wearer another person's proportions.
+56 pairs of numbers, the weights of Gaussians on an 8 by 8 grid over the crop, fitted to the mesh. The mean over time
+takes the expression out; it travels in `track`. With it, an engine can give the wearer another person's proportions.
 """
 
 from __future__ import annotations

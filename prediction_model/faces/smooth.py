@@ -1,8 +1,9 @@
 """Steadies a mesh over time: the One-Euro filter (Casiez, Roussel, Vogel, CHI 2012), split into pose and shape.
 
 The pose (where the face is, how large, how turned) and the shape (what the face does, in the crop's coordinates) are
-filtered apart, so that a moving head does not loosen the filter of a still mouth. The filter's own memory is only the mesh
-it gave last: speeds come from the difference to it, and a point's speed is averaged with its face's instead of over time.
+filtered apart, so that a moving head does not loosen the filter of a still mouth. The filter's own memory is only the
+mesh it gave last: speeds come from the difference to it, and a point's speed is averaged with its face's instead of
+over time.
 """
 
 from __future__ import annotations
@@ -42,9 +43,8 @@ def smooth(mesh: Mesh, previous: Points | None, seconds: float) -> Mesh:
     old_turn, old_centre, old_shape = _pose_and_shape(previous)
     size = max(abs(turn), 1e-3)
     moved = max(abs(centre - old_centre), abs(turn - old_turn)) / size / seconds
-    share = _share(POSE_CUTOFF_HZ + POSE_BETA * moved, seconds)
-    turn = old_turn + share * (turn - old_turn)
-    centre = old_centre + share * (centre - old_centre)
+    share = float(_share(POSE_CUTOFF_HZ + POSE_BETA * moved, seconds))
+    turn, centre = old_turn + share * (turn - old_turn), old_centre + share * (centre - old_centre)
     change = shape - old_shape
     speed = np.abs(change) / seconds
     speed = OWN_SHARE * speed + (1 - OWN_SHARE) * speed.mean()
@@ -61,7 +61,8 @@ def _share(cutoff: npt.NDArray[np.float64] | float, seconds: float) -> npt.NDArr
 
 
 def _pose_and_shape(points: Points) -> tuple[complex, complex, npt.NDArray[np.complex128]]:
-    """Points as complex numbers: crop to frame (turn and scale), the crop's middle in the frame, and [468] in the crop."""
+    """Points as complex numbers: crop to frame (turn and scale), the crop's middle in the frame, and [468] in the
+    crop."""
     matrix = alignment(points, 1)
     turn = complex(matrix[0, 0], matrix[1, 0])
     if abs(turn) < 1e-9:

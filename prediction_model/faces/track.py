@@ -1,4 +1,5 @@
-"""What one frame tells the next about its faces: the `track` that travels with the answer and comes back with the next frame.
+"""What one frame tells the next about its faces: the `track` that travels with the answer and comes back with the next
+frame.
 
 The service keeps nothing between frames, so any replica serves any frame. A track is not signed: it comes from outside,
 and all that a forged one can do is to point the mesh network at a wrong place, which it then refuses.
@@ -40,7 +41,8 @@ MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + 2) // 3)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a swapped face was made to look like its surroundings; `compositing.colour` and `compositing.detail` fill it in."""
+    """How a swapped face was made to look like its surroundings; `compositing.colour` and `compositing.detail` fill it
+    in."""
 
     gains: npt.NDArray[np.float32]
     """float32 [8, 8, 3], RGB: what the face is multiplied by, cell by cell of the crop."""
