@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,18 @@ import cv2
 import numpy as np
 
 from prediction_model.engines.base import SwapEngine
-from prediction_model.engines.photo import PhotoEngine
-from prediction_model.errors import BadInstance, PredictionError, UnknownIdentity
-from prediction_model.faces.detect import Detection
+from prediction_model.engines.cache import EngineCache
+from prediction_model.errors import BadInstance, IdentityNotAllowed, PredictionError
+from prediction_model.faces.detect import BlazeFace, Detection, Detector
+from prediction_model.faces.dlib_detector import DlibDetector
+from prediction_model.identities.package import IdentityPackage
+from prediction_model.identities.store import IdentityStore
+from prediction_model.labels.label import put_labels
 from prediction_model.options import FrameOptions, parse_options
+from prediction_model.picture import read_picture
 from prediction_model.pipeline import FrameAnswer, FrameRequest, Pipeline
+from prediction_model.settings import ROOT, Settings, current
+from prediction_model.tokens import Session, TokenVerifier
 from prediction_model.types import BgrFrame, Box, JsonObject
 
 LOG = logging.getLogger(__name__)
@@ -37,23 +45,39 @@ _RIGHT_EYE_OF_68, _LEFT_EYE_OF_68 = slice(36, 42), slice(42, 48)
 
 
 class ModelPrediction:
-    """Swaps the faces of pictures. Thread-safe."""
+    """Swaps the faces of pictures. Thread-safe.
 
-    def __init__(self, model_dir: Path) -> None:
+    Attributes:
+        settings: the service's.
+        tokens: checks session tokens.
+        identities: the gallery and the store of enrolled identities.
+        pipeline: what runs the frames; `pipeline.finder` is the calling thread's face finder.
+    """
+
+    def __init__(self, model_dir: Path, settings: Settings) -> None:
         """Use `from_path`."""
-        self._model_dir = model_dir
-        self._pipeline = Pipeline(_read_picture, _label)
-        self._engines: dict[str, SwapEngine] = {}
-        self._lock = threading.Lock()
+        self.settings = settings
+        self.tokens = TokenVerifier(settings.verify_key)
+        self._gallery = model_dir
+        enrolled = settings.identity_store
+        places: list[str | Path] = [model_dir, enrolled if "://" in enrolled else ROOT / enrolled]
+        self.identities = IdentityStore(places, self.tokens)
+        detector: type[Detector] = DlibDetector if settings.detector == "dlib" else BlazeFace
+        decode = partial(read_picture, max_pixels=settings.max_pixels)
+        self.pipeline = Pipeline(decode, partial(_label, settings.watermark_key_bytes), detector)
+        self._engines = EngineCache(lambda: self.pipeline.finder)
 
     @classmethod
-    def from_path(cls, model_dir: str | Path) -> ModelPrediction:
+    def from_path(cls, model_dir: str | Path, settings: Settings | None = None) -> ModelPrediction:
         """Load once per process.
 
         Args:
             model_dir: a folder of identity packages, such as `prediction_model/identities/gallery`.
+            settings: the service's; None: from the environment and `.env`.
         """
-        return cls(Path(model_dir))
+        # Frames run side by side in threads of their own: a pool of OpenCV's under each would only get in the way.
+        cv2.setNumThreads(1)
+        return cls(Path(model_dir), settings or current())
 
     def predict(self, instances: Sequence[Any], **kwargs: Any) -> list[Any]:
         """One prediction per instance, in order, JSON-serialisable.
@@ -117,28 +141,41 @@ class ModelPrediction:
         if unknown:
             raise BadInstance(f"An instance has no field {unknown[0][:40]!r}; docs/architecture.md lists its fields.")
         options = parse_options(instance.get("options"))
+        token = instance.get("session")
+        session = None if token is None else self.tokens.session(token)
+        engine = self._engine(options, session)
         request = FrameRequest(
             picture,
             options,
             track=None if original else instance.get("track"),
             captured_us=_captured(instance.get("captured_us")),
-            payload=0,
+            payload=0 if session is None else session.payload,
             detections=[_given_face(instance)] if original else None,
         )
-        return self._pipeline.run(request, self._engine(options))
+        return self.pipeline.run(request, engine)
 
-    def _engine(self, options: FrameOptions) -> SwapEngine:
-        with self._lock:
-            if options.identity not in self._engines:
-                self._engines[options.identity] = self._load(options.identity)
-            return self._engines[options.identity]
+    def _engine(self, options: FrameOptions, session: Session | None) -> SwapEngine:
+        package = self.identities.get(options.identity)
+        self._check_allowed(package, session)
+        engine = options.engine or package.engine
+        if engine not in package.engines:
+            has = " and ".join(package.engines)
+            raise BadInstance(f"`options.engine`: {package.id} has {has}; received {engine!r}.")
+        return self._engines.get(package.folder, engine, package)
 
-    def _load(self, identity: str) -> SwapEngine:
-        folder = self._model_dir / identity
-        if not identity.isalnum() or not (folder / "face.jpg").is_file():
-            raise UnknownIdentity(f"No identity {identity!r} is served here.")
-        picture = cv2.imread(str(folder / "face.jpg"))
-        return PhotoEngine.from_picture(np.asarray(picture, np.uint8), self._pipeline.finder)
+    def _check_allowed(self, package: IdentityPackage, session: Session | None) -> None:
+        """Whether the session, or anybody at all, may wear this identity."""
+        if session is None:
+            if package.kind != "synthetic" or package.folder.parent != self._gallery:
+                raise IdentityNotAllowed(f"{package.id} needs a session token: start a session on the page.")
+        elif session.identities.get(package.id) != package.consent_hash:
+            raise IdentityNotAllowed(f"This session may not wear {package.id}: choose it on the page first.")
+        elif package.consent_expires <= time.time():
+            raise IdentityNotAllowed(f"The consent to wear {package.id} has expired: ask for a new one.")
+
+
+def _label(key: bytes, frame: BgrFrame, payload: int) -> BgrFrame:
+    return put_labels(frame, payload, key)
 
 
 def _decode_image(image: Any) -> bytes:
@@ -189,15 +226,3 @@ def _given_face(instance: JsonObject) -> Detection:
         if len(points) == 68:
             eyes = np.stack([points[_RIGHT_EYE_OF_68].mean(axis=0), points[_LEFT_EYE_OF_68].mean(axis=0)])
     return Detection(Box(x, y, width, height), 1.0, eyes)
-
-
-def _read_picture(picture: bytes) -> BgrFrame:
-    frame = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
-    if frame is None:
-        raise BadInstance("`image` must be a JPEG, PNG or WebP, and this cannot be read.")
-    return np.asarray(frame, np.uint8)
-
-
-def _label(frame: BgrFrame, payload: int) -> BgrFrame:
-    cv2.putText(frame, "AI MODIFIED", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
-    return frame
