@@ -141,7 +141,7 @@ def make_env_file() -> None:
         pair = output_of("Making the signing keys", PYTHON, "client_app/make_keys.py", "signing").split()
         made["FACESWAP_SIGNING_KEY"], made["FACESWAP_VERIFY_KEY"] = pair
     if "FACESWAP_WATERMARK_KEY" not in present:
-        made["FACESWAP_WATERMARK_KEY"] = secrets.token_hex(32)
+        made["FACESWAP_WATERMARK_KEY"] = secrets.token_urlsafe(32)
     with os.fdopen(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
         file.writelines(f"{name}={value}\n" for name, value in made.items())
     ENV_FILE.chmod(0o600)
@@ -174,7 +174,7 @@ class Addresses:
             "FACESWAP_PREDICTORS": f"http://127.0.0.1:{self.prediction}",
             "GUNICORN_CMD_ARGS": f"--no-control-socket --graceful-timeout {STOP_SECONDS - 1:.0f}",
             "PYTHONUNBUFFERED": "1",
-            **({"SSL_CERT_FILE": CERTIFICATE} if self.secure else {}),
+            **({"SSL_CERT_FILE": CERTIFICATE, "DEBUG": "0"} if self.secure else {}),
         }
         written = read_env_file()
         return {**{name: value for name, value in implied.items() if name not in written}, **os.environ}

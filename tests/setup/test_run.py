@@ -75,7 +75,7 @@ def test_first_start_makes_keys_that_only_the_owner_can_read(set_up: Path) -> No
     seed, public = (urlsafe_b64decode(settings[name] + "=") for name in ("FACESWAP_SIGNING_KEY", "FACESWAP_VERIFY_KEY"))
     assert Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw() == public
     assert len(settings["SECRET_KEY"]) >= 50
-    assert len(bytes.fromhex(settings["FACESWAP_WATERMARK_KEY"])) == 32
+    assert len(urlsafe_b64decode(settings["FACESWAP_WATERMARK_KEY"] + "=")) == 32
 
 
 @pytest.mark.slow
