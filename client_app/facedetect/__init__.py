@@ -1,0 +1,1 @@
+"""The Django project: the studio page, session tokens and pictures."""

@@ -1,0 +1,95 @@
+"""What an operator may set: read once, from the environment, then from the root `.env`; never changed afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import environ
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENV_FILE = ROOT / ".env"
+PREFIX = "FACESWAP_"
+DJANGO_NAMES = ("secret_key", "debug", "allowed_hosts", "database_url")
+"""Settings that keep the names everybody knows from Django."""
+
+
+def setting(default: Any, help: str) -> Any:
+    """A field whose environment name is `environment_name` of its own."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of the client. `help` in a field's metadata is its line in the README's table."""
+
+    debug: bool = setting(True, "0 where others can reach it: keys must be set, HTTPS is required, errors stay private")
+    secret_key: str = setting("", "Django's secret, 50 characters or more")
+    allowed_hosts: tuple[str, ...] = setting(("localhost", "127.0.0.1"), "names of this server, comma-separated")
+    database_url: str = setting("sqlite:///client_app/db.sqlite3", "the database: sqlite or postgres")
+    signing_key: str = setting("", "private Ed25519 key of session tokens: base64url, no padding, of its 32 bytes")
+    websocket_url: str = setting("ws://127.0.0.1:8001/websocket", "the relay, as a visitor's browser reaches it")
+    prediction_url: str = setting("http://127.0.0.1:8002", "the prediction service, for pictures without a camera")
+    prediction_seconds: float = setting(15.0, "deadline of one picture")
+    gallery: str = setting("prediction_model/identities/gallery", "folder of the identity packages that are offered")
+    behind_proxy: bool = setting(False, "1 where a proxy sets X-Forwarded-Proto (App Engine is known without it)")
+    session_fps: int = setting(30, "most frames a second of one session")
+    session_pixels: int = setting(1280 * 720, "most pixels of a session's frame")
+    session_minutes: int = setting(60, "longest session, in minutes")
+    picture_bytes: int = setting(12 << 20, "largest picture that `POST /image` takes")
+
+    @property
+    def gallery_folder(self) -> Path:
+        """`gallery`, seen from the repository."""
+        return ROOT / self.gallery
+
+
+def environment_name(name: str) -> str:
+    """`signing_key` → `FACESWAP_SIGNING_KEY`; `debug` → `DEBUG`."""
+    return name.upper() if name in DJANGO_NAMES else PREFIX + name.upper()
+
+
+def _parse(env: environ.Env, name: str, default: Any) -> Any:
+    variable = environment_name(name)
+    try:
+        if isinstance(default, tuple):
+            return tuple(part for part in env.list(variable) if part)
+        if isinstance(default, bool):
+            return env.bool(variable)
+        if isinstance(default, str):
+            return env.str(variable).strip()
+        number = type(default)(env.str(variable))
+        if not 0 < number < float("inf"):
+            raise ValueError(f"expected more than 0, received {number}")
+        return number
+    except ValueError as error:
+        raise SystemExit(f"{variable} cannot be read: {error}. Correct it and start again.") from None
+
+
+def load(environment: Mapping[str, str] | None = None, env_file: Path = ENV_FILE, needs_keys: bool = True) -> Settings:
+    """The settings of this process: `environment` (default: the process's own) first, then `env_file`, then defaults.
+
+    Raises SystemExit, with one sentence, for a value that cannot be read, and for a missing key where `DEBUG=0`
+    (unless `needs_keys` is false: collecting static files signs nothing).
+    """
+    env = environ.Env()
+    env.ENVIRON = dict(os.environ if environment is None else environment)
+    if env_file.is_file():
+        env.read_env(str(env_file), overwrite=False)
+    given = {
+        each.name: _parse(env, each.name, each.default)
+        for each in fields(Settings)
+        if environment_name(each.name) in env.ENVIRON
+    }
+    settings = Settings(**given)
+    if needs_keys and not settings.debug:
+        for name in ("secret_key", "signing_key"):
+            if not getattr(settings, name):
+                raise SystemExit(
+                    f"{environment_name(name)} is not set, and DEBUG=0 does not start without it: "
+                    "run `python3 run.py` once and copy it from the `.env` that it makes."
+                )
+    return settings

@@ -1,0 +1,107 @@
+"""Django's settings. What an operator may change is read in `configuration`; the rest follows from it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+
+from facedetect.configuration import ROOT, load
+
+BASE_DIR = ROOT / "client_app"
+KEYLESS_COMMANDS = {"collectstatic", "makemigrations"}
+FACESWAP = load(needs_keys=not KEYLESS_COMMANDS.intersection(sys.argv[1:2]))
+
+DEBUG = FACESWAP.debug
+# Without one, a developer's server signs with a secret of its own, which ends with it.
+SECRET_KEY = FACESWAP.secret_key or secrets.token_urlsafe(50)
+ALLOWED_HOSTS = list(FACESWAP.allowed_hosts)
+
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "facedetect",
+    "identities",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "facedetect.middleware.permissions_policy",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "facedetect.urls"
+WSGI_APPLICATION = "facedetect.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
+DATABASES = {"default": environ.Env.db_url_config(FACESWAP.database_url)}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3") and DATABASES["default"]["NAME"] != ":memory:":
+    DATABASES["default"]["NAME"] = str(ROOT / DATABASES["default"]["NAME"])
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "facedetect.staticfiles.ModuleStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# A picture is read in memory or not at all: no upload is spooled to disk.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = FACESWAP.picture_bytes
+
+_websocket = urlsplit(FACESWAP.websocket_url)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "worker-src": [SELF],
+        "style-src": [SELF],
+        "font-src": [SELF],
+        "img-src": [SELF, "blob:", "data:"],
+        "media-src": [SELF, "blob:"],
+        "connect-src": [SELF, f"{_websocket.scheme}://{_websocket.netloc}"],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "facedetect.views.csrf_failure"
+
+# A browser gives a page its camera only over HTTPS (or from this machine).
+if not DEBUG:
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = True
+if FACESWAP.behind_proxy or "GAE_ENV" in os.environ:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

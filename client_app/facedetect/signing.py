@@ -1,0 +1,82 @@
+"""The JWTs that client_app alone can sign (EdDSA, Ed25519): session tokens and the feed of revocations."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from facedetect.configuration import Settings
+from facedetect.errors import NotAllowed, Unavailable
+
+ALGORITHM = "EdDSA"
+ISSUER = "faceswap-client"
+SESSION_AUDIENCES = ["faceswap-relay", "faceswap-prediction"]
+REVOCATIONS_AUDIENCE = "faceswap-revocations"
+SESSION_SECONDS = 300
+RENEWAL_GRACE_SECONDS = 3600
+"""How long after its end a token can still be renewed: a laptop that slept goes on as the same session."""
+
+
+def read_private_key(text: str) -> Ed25519PrivateKey:
+    """A key as `FACESWAP_SIGNING_KEY` holds it: base64url without padding. Raises Unavailable with a sentence."""
+    if not text:
+        raise Unavailable("This server has no signing key yet: start it once with `python3 run.py`, which makes one.")
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return Ed25519PrivateKey.from_private_bytes(raw)
+    except (binascii.Error, ValueError):
+        raise Unavailable(
+            "FACESWAP_SIGNING_KEY cannot be read: expected 32 bytes in base64url. Copy it from `.env` again."
+        ) from None
+
+
+def _sign(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
+    now = int(time.time())
+    key = read_private_key(settings.signing_key)
+    return jwt.encode({"iss": ISSUER, "iat": now, "exp": now + seconds, **claims}, key, algorithm=ALGORITHM)
+
+
+def sign_session(settings: Settings, session: str, identities: Mapping[str, str]) -> str:
+    """The token of `session` (32 hex digits), which may use `identities`: id → hash of its consent ("": synthetic)."""
+    limits = {
+        "fps": settings.session_fps,
+        "pixels": settings.session_pixels,
+        "minutes": settings.session_minutes,
+    }
+    claims = {
+        "aud": SESSION_AUDIENCES,
+        "sub": session,
+        "jti": secrets.token_hex(16),
+        "identities": dict(identities),
+        "limits": limits,
+    }
+    return _sign(settings, claims, SESSION_SECONDS)
+
+
+def sign_feed(settings: Settings, cursor: int, entries: list[dict[str, Any]]) -> str:
+    """One answer of the feed of revocations."""
+    return _sign(settings, {"aud": REVOCATIONS_AUDIENCE, "cursor": cursor, "entries": entries}, SESSION_SECONDS)
+
+
+def session_of(settings: Settings, token: str) -> str:
+    """The session of a token that this server signed, not long ago. Raises NotAllowed."""
+    try:
+        claims = jwt.decode(
+            token,
+            read_private_key(settings.signing_key).public_key(),
+            algorithms=[ALGORITHM],
+            audience=SESSION_AUDIENCES[0],
+            issuer=ISSUER,
+            leeway=RENEWAL_GRACE_SECONDS,
+            options={"require": ["iss", "aud", "iat", "exp", "sub"]},
+        )
+    except jwt.InvalidTokenError:
+        raise NotAllowed("This session cannot be renewed: start another one.") from None
+    return str(claims["sub"])

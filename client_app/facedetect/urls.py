@@ -1,0 +1,17 @@
+"""Where everything is."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from facedetect import views
+
+urlpatterns = [
+    path("", views.studio, name="studio"),
+    path("gallery/<slug:identity>/portrait.jpg", views.portrait, name="portrait"),
+    path("session", views.session, name="session"),
+    path("image", views.image, name="image"),
+    path("revocations", views.feed, name="revocations"),
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+]

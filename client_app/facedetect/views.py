@@ -1,0 +1,180 @@
+"""The page, its session tokens, and pictures for those without a camera."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from functools import cache, wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_GET, require_POST
+
+from facedetect import revocations, signing
+from facedetect.configuration import Settings
+from facedetect.errors import BadRequest, ClientError, NotAllowed, PictureTooLarge, Unavailable, UnknownIdentity
+from facedetect.gallery import Card, read_gallery
+from facedetect.prediction import PredictionClient
+
+FACESWAP: Settings = settings.FACESWAP
+SESSION_BYTES = 16
+PORTRAIT_CACHE_SECONDS = 3600
+
+View = Callable[..., HttpResponseBase]
+
+
+def tells_errors(view: View) -> View:
+    """A ClientError becomes its status and sentence: JSON, or a page for a form that a browser sent by itself."""
+
+    @wraps(view)
+    def handle(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except DatabaseError:
+            return error_response(request, Unavailable("The database does not answer. Try again in a moment."))
+        except ClientError as error:
+            return error_response(request, error)
+
+    return handle
+
+
+def error_response(request: HttpRequest, error: ClientError) -> HttpResponse:
+    if request.headers.get("Accept", "").startswith("text/html"):
+        return render(request, "studio/message.html", {"message": str(error)}, status=error.status)
+    body = {"error": {"code": error.status, "type": error.type, "message": str(error)}}
+    return JsonResponse(body, status=error.status)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's view for a form without its CSRF token."""
+    return error_response(request, NotAllowed("This page is out of date, or cookies are blocked: reload it."))
+
+
+def offered() -> dict[str, Card]:
+    """The gallery without what has been revoked."""
+    cards = read_gallery(FACESWAP.gallery_folder)
+    gone = revocations.revoked("identity", *cards)
+    return {id_: card for id_, card in cards.items() if id_ not in gone}
+
+
+def identities_of(cards: dict[str, Card]) -> dict[str, str]:
+    """The `identities` claim of a token."""
+    return {card.id: card.consent_hash for card in cards.values()}
+
+
+@require_GET
+@ensure_csrf_cookie
+@never_cache
+@tells_errors
+def studio(request: HttpRequest) -> HttpResponseBase:
+    """The page."""
+    return render(request, "studio/page.html", {"cards": list(offered().values()), "limits": FACESWAP})
+
+
+@require_GET
+@tells_errors
+def portrait(request: HttpRequest, identity: str) -> HttpResponseBase:
+    """A card's picture."""
+    card = read_gallery(FACESWAP.gallery_folder).get(identity)
+    if card is None:
+        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
+    response = FileResponse(card.portrait.open("rb"), content_type="image/jpeg")
+    response.headers["Cache-Control"] = f"public, max-age={PORTRAIT_CACHE_SECONDS}"
+    return response
+
+
+@require_POST
+@never_cache
+@tells_errors
+def session(request: HttpRequest) -> HttpResponseBase:
+    """A session token: of a new session, or of the one whose token is sent as `renew`."""
+    held = request.POST.get("renew")
+    name = signing.session_of(FACESWAP, held) if held else secrets.token_hex(SESSION_BYTES)
+    if held and revocations.revoked("session", name):
+        raise NotAllowed("This session has been revoked.")
+    token = signing.sign_session(FACESWAP, name, identities_of(offered()))
+    return JsonResponse(
+        {
+            "token": token,
+            "session": name,
+            "expires": int(time.time()) + signing.SESSION_SECONDS,
+            "websocket_url": FACESWAP.websocket_url,
+        }
+    )
+
+
+@cache
+def prediction_client() -> PredictionClient:
+    return PredictionClient(FACESWAP.prediction_url, FACESWAP.prediction_seconds)
+
+
+@require_POST
+@never_cache
+@tells_errors
+def image(request: HttpRequest) -> HttpResponseBase:
+    """A picture in (`picture`, with the `identity` to put on), the swapped picture out, a JPEG."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > FACESWAP.picture_bytes:
+        most = FACESWAP.picture_bytes / (1 << 20)
+        raise PictureTooLarge(f"Expected a picture of at most {most:.0f} MB. Choose a smaller one.")
+    picture = request.FILES.get("picture")
+    if picture is None or not picture.size:
+        raise BadRequest("Expected a picture; received none. Choose a JPEG, PNG or WebP photo.")
+    cards, identity = offered(), request.POST.get("identity", "")
+    if identity not in cards:
+        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
+    token = signing.sign_session(FACESWAP, secrets.token_hex(SESSION_BYTES), identities_of(cards))
+    instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
+    answer = prediction_client().swap(picture.read(), instance)
+    if not answer.image:
+        raise Unavailable("The face swapping service gave no picture. Try again in a moment.")
+    response = HttpResponse(answer.image, content_type="image/jpeg")
+    response.headers["X-Faceswap-Swapped"] = "true" if answer.fields.get("swapped") else "false"
+    response.headers["Content-Disposition"] = 'inline; filename="ai-modified.jpg"'
+    return response
+
+
+@require_GET
+@never_cache
+@tells_errors
+def feed(request: HttpRequest) -> HttpResponseBase:
+    """What has been revoked after `after`, signed; waits for news up to `wait` seconds."""
+    try:
+        after, wait = int(request.GET.get("after", "0")), float(request.GET.get("wait", "0"))
+    except ValueError:
+        raise BadRequest("Expected `after` and `wait` to be numbers.") from None
+    entries = revocations.wait_for_entries(after, wait)
+    cursor = max([after, *(entry["cursor"] for entry in entries)])
+    return JsonResponse({"feed": signing.sign_feed(FACESWAP, cursor, entries)})
+
+
+@require_GET
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@require_GET
+@never_cache
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Sessions can be started: the keys, the database and the gallery are there."""
+    lacking = []
+    try:
+        signing.read_private_key(FACESWAP.signing_key)
+    except Unavailable as error:
+        lacking.append(str(error))
+    try:
+        connection.ensure_connection()
+    except DatabaseError:
+        lacking.append("The database does not answer.")
+    if not read_gallery(FACESWAP.gallery_folder):
+        lacking.append("The gallery is empty.")
+    status = HTTPStatus.SERVICE_UNAVAILABLE if lacking else HTTPStatus.OK
+    return HttpResponse("\n".join(lacking) or "ready", status=status, content_type="text/plain")

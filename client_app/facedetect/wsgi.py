@@ -1,0 +1,10 @@
+"""What gunicorn serves: `gunicorn facedetect.wsgi:application`."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "facedetect.settings")
+application = get_wsgi_application()

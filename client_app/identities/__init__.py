@@ -1,0 +1,1 @@
+"""Whose face may be used: revocations, and what is kept about identities."""
