@@ -2,18 +2,38 @@
 
 PredictionError
 ├── BadInstance          400
+├── BadToken             401
 ├── EngineFileRefused    500
 ├── ExportRefused        500
 ├── ExtraMissing         501
 ├── FaceModelMissing     503
+├── IdentityNotAllowed   403
 ├── LabellingFailed      500
+├── PackageRefused       409
+├── PictureTooLarge      413
+├── RequestTooLarge      413
 ├── RunRefused           400
+├── StoreUnreachable     503
 ├── TrainingDataRefused  400
 ├── TrainingOutOfMemory  507
-└── UnknownIdentity      404
+├── UnknownIdentity      404
+└── UnreadablePicture    400
 """
 
 from __future__ import annotations
+
+CANONICAL = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "FAILED_PRECONDITION",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+}
+"""Google's canonical code for an HTTP status; `INTERNAL` for any other."""
 
 
 class PredictionError(Exception):
@@ -22,12 +42,24 @@ class PredictionError(Exception):
     type = "internal"
     status = 500
 
+    @property
+    def canonical(self) -> str:
+        """Google's name for the status, as their APIs answer it."""
+        return CANONICAL.get(self.status, "INTERNAL")
+
 
 class BadInstance(PredictionError):
     """An instance whose fields are not those of the contract."""
 
     type = "bad_instance"
     status = 400
+
+
+class BadToken(PredictionError):
+    """A session's, an operator's or a consent's token that does not hold."""
+
+    type = "bad_token"
+    status = 401
 
 
 class EngineFileRefused(PredictionError):
@@ -78,6 +110,13 @@ class FaceModelMissing(PredictionError):
         )
 
 
+class IdentityNotAllowed(PredictionError):
+    """The session's token, or its absence, does not allow this identity."""
+
+    type = "identity_not_allowed"
+    status = 403
+
+
 class LabellingFailed(PredictionError):
     """The badge or the watermark could not be put on: no frame leaves."""
 
@@ -85,11 +124,45 @@ class LabellingFailed(PredictionError):
     status = 500
 
 
+class PackageRefused(PredictionError):
+    """An identity package whose hashes, kind or consent do not hold."""
+
+    type = "package_refused"
+    status = 409
+
+    def __init__(self, identity: str, why: str) -> None:
+        super().__init__(f"The identity package {identity!r} is refused: {why}. Make or fetch it again.")
+
+
+class PictureTooLarge(PredictionError):
+    """A picture of too many bytes or pixels."""
+
+    type = "picture_too_large"
+    status = 413
+
+
+class RequestTooLarge(PredictionError):
+    """A request of too many bytes."""
+
+    type = "request_too_large"
+    status = 413
+
+
 class RunRefused(PredictionError):
     """A training run's folder that cannot be continued or exported as asked."""
 
     type = "run_refused"
     status = 400
+
+
+class StoreUnreachable(PredictionError):
+    """A store of identity packages that does not answer."""
+
+    type = "store_unreachable"
+    status = 503
+
+    def __init__(self, place: str, error: Exception) -> None:
+        super().__init__(f"The identity store {place} cannot be reached ({type(error).__name__}): try again later.")
 
 
 class TrainingDataRefused(PredictionError):
@@ -115,3 +188,10 @@ class UnknownIdentity(PredictionError):
 
     type = "unknown_identity"
     status = 404
+
+
+class UnreadablePicture(PredictionError):
+    """Bytes that are no picture, or a broken one."""
+
+    type = "unreadable_picture"
+    status = 400

@@ -1,0 +1,143 @@
+"""The identity package: a folder with a card (`identity.json`), a portrait and the engines' files.
+
+A package whose hashes, kind or consent do not hold is refused, with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prediction_model.errors import BadToken, PackageRefused
+from prediction_model.tokens import TokenVerifier
+
+CARD = "identity.json"
+PORTRAIT = "portrait.jpg"
+FACE = "face.jpg"
+FORMAT = 1
+KINDS = ("synthetic", "self", "release")
+ENGINES = ("autoencoder", "photo", "onnx")
+IDENTITY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_CARD_BYTES = 64 << 10
+MAX_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPackage:
+    """A package that holds."""
+
+    folder: Path
+    id: str
+    name: str
+    kind: str
+    """`synthetic`, `self` or `release`."""
+    engine: str
+    """The engine to use unless the options say otherwise."""
+    engines: tuple[str, ...]
+    consent_hash: str
+    """SHA-256 of the consent, hex; "" for a synthetic identity."""
+    consent_expires: float
+    """Unix seconds; infinity for a synthetic identity."""
+    card: Mapping[str, Any]
+    """The whole of `identity.json`."""
+
+
+def read_package(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
+    """Read and check the package in `folder`.
+
+    Raises:
+        PackageRefused: it does not hold; the message says why.
+    """
+    name = folder.name
+    try:
+        raw = (folder / CARD).read_bytes()
+    except OSError:
+        raise PackageRefused(name, f"it has no {CARD}") from None
+    try:
+        card = json.loads(raw) if len(raw) <= MAX_CARD_BYTES else None
+    except ValueError:
+        card = None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise PackageRefused(name, f"its {CARD} is not a JSON object of format {FORMAT}")
+    identity, kind, engines = card.get("id"), card.get("kind"), card.get("engines")
+    if not isinstance(identity, str) or not IDENTITY_ID.fullmatch(identity) or identity != name:
+        raise PackageRefused(name, f"its id is {identity!r}, expected the folder's name")
+    if kind not in KINDS:
+        raise PackageRefused(name, f"its kind is {kind!r}, expected one of {', '.join(KINDS)}")
+    if (
+        not isinstance(engines, list)
+        or not engines
+        or not set(engines) <= set(ENGINES)
+        or card.get("engine") not in engines
+    ):
+        raise PackageRefused(name, f"its engines are {engines!r}, expected some of {', '.join(ENGINES)} and one chosen")
+    _check_files(folder, card.get("files"))
+    consent_hash, expires = _check_consent(name, card, tokens)
+    title = card.get("name")
+    return IdentityPackage(
+        folder,
+        identity,
+        title if isinstance(title, str) and title else identity,
+        kind,
+        card["engine"],
+        tuple(engines),
+        consent_hash,
+        expires,
+        card,
+    )
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write `card` as the package's `identity.json`, with the SHA-256 of every other file in `folder`; complete or not at all."""
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != CARD}
+    temporary = folder / f".{CARD}.partial"
+    temporary.write_text(json.dumps({**card, "format": FORMAT, "files": files}, indent=2, ensure_ascii=False) + "\n")
+    os.replace(temporary, folder / CARD)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_files(folder: Path, files: Any) -> None:
+    if not isinstance(files, dict) or PORTRAIT not in files:
+        raise PackageRefused(folder.name, f"its card does not list {PORTRAIT}")
+    for name, wanted in files.items():
+        path = folder / name
+        if not FILE_NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
+            raise PackageRefused(folder.name, f"{name[:64]!r} is listed and not there")
+        if path.stat().st_size > MAX_FILE_BYTES or sha256(path) != wanted:
+            raise PackageRefused(folder.name, f"{name} is not the file its card lists (SHA-256)")
+    extra = {p.name for p in folder.iterdir() if not p.name.startswith(".")} - set(files) - {CARD}
+    if extra:
+        raise PackageRefused(folder.name, f"{min(extra)} is not listed in its card")
+
+
+def _check_consent(name: str, card: Mapping[str, Any], tokens: TokenVerifier) -> tuple[str, float]:
+    """The consent's hash and when it ends."""
+    consent = card.get("consent")
+    if card["kind"] == "synthetic":
+        if consent or card.get("consent_hash"):
+            raise PackageRefused(name, "it is synthetic and yet carries a consent")
+        return "", float("inf")
+    if not isinstance(consent, str):
+        raise PackageRefused(name, "a real person's face needs a consent, and it carries none")
+    digest = hashlib.sha256(consent.encode()).hexdigest()
+    if card.get("consent_hash") != digest:
+        raise PackageRefused(name, "its consent is not the one its card names (SHA-256)")
+    try:
+        claims = tokens.consent(consent)
+    except BadToken as error:
+        raise PackageRefused(name, f"its consent does not hold: {error}") from error
+    if claims.get("sub") != card["id"] or claims.get("kind") != card["kind"]:
+        raise PackageRefused(name, "its consent is for another identity or of another kind")
+    return digest, float(claims["exp"])

@@ -1,0 +1,134 @@
+"""Where identity packages are: the gallery's folder and the store of enrolled ones, a folder or any fsspec URL."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from prediction_model.errors import PackageRefused, PredictionError, StoreUnreachable, UnknownIdentity
+from prediction_model.identities.package import CARD, IDENTITY_ID, IdentityPackage, read_package
+from prediction_model.tokens import TokenVerifier
+
+LOG = logging.getLogger(__name__)
+
+CACHE = Path("var") / "cache" / "identities"
+MAX_PACKAGE_FILES = 16
+
+
+class IdentityStore:
+    """Finds and checks packages; each is read once and kept until its card changes. Thread-safe.
+
+    Args:
+        places: folders or fsspec URLs, searched in order: the gallery first, so that nobody replaces its identities.
+        tokens: checks consents.
+        cache: where packages from URLs are kept, by the hash of their card.
+    """
+
+    def __init__(self, places: list[str | Path], tokens: TokenVerifier, cache: Path = CACHE) -> None:
+        self._places = places
+        self._tokens = tokens
+        self._cache = cache
+        self._read: dict[Path, tuple[float, IdentityPackage]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, identity: str) -> IdentityPackage:
+        """The package of `identity`.
+
+        Raises:
+            UnknownIdentity: nobody here has that id.
+            PackageRefused: it does not hold.
+            StoreUnreachable: a store does not answer.
+        """
+        if not IDENTITY_ID.fullmatch(identity):
+            raise UnknownIdentity(f"No identity {identity[:64]!r} is served here.")
+        for place in self._places:
+            folder = self._fetch(str(place), identity) if _is_url(place) else Path(place) / identity
+            if folder is not None and (folder / CARD).is_file():
+                return self._package(folder)
+        raise UnknownIdentity(f"No identity {identity!r} is served here.")
+
+    def list(self) -> list[IdentityPackage]:
+        """Every package that holds, by id; those that do not are named in the log."""
+        found: dict[str, IdentityPackage] = {}
+        for place in self._places:
+            for identity in self._ids(place):
+                try:
+                    found.setdefault(identity, self.get(identity))
+                except PredictionError as error:
+                    LOG.warning("%s", error)
+        return [found[identity] for identity in sorted(found)]
+
+    def forget(self, identity: str) -> None:
+        """Drop what is kept of `identity`: it was deleted or replaced."""
+        with self._lock:
+            for folder in [folder for folder in self._read if folder.name == identity]:
+                del self._read[folder]
+
+    def _package(self, folder: Path) -> IdentityPackage:
+        changed = (folder / CARD).stat().st_mtime
+        with self._lock:
+            kept = self._read.get(folder)
+        if kept and kept[0] == changed:
+            return kept[1]
+        package = read_package(folder, self._tokens)
+        with self._lock:
+            self._read[folder] = (changed, package)
+        return package
+
+    def _ids(self, place: str | Path) -> list[str]:
+        if not _is_url(place):
+            folder = Path(place)
+            return sorted(p.name for p in folder.iterdir() if (p / CARD).is_file()) if folder.is_dir() else []
+        filesystem, root = _filesystem(str(place))
+        try:
+            return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False))
+        except (OSError, ValueError) as error:
+            raise StoreUnreachable(str(place), error) from error
+
+    def _fetch(self, place: str, identity: str) -> Path | None:
+        """The package's copy on disk, by the hash of its card; None where the store has none."""
+        filesystem, root = _filesystem(place)
+        source = f"{root}/{identity}"
+        try:
+            card = filesystem.cat_file(f"{source}/{CARD}")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreUnreachable(place, error) from error
+        kept = self._cache / hashlib.sha256(card).hexdigest() / identity
+        if (kept / CARD).is_file():
+            return kept
+        partial = kept.with_name(f".{identity}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            names = [str(path).rsplit("/", 1)[-1] for path in filesystem.ls(source, detail=False)]
+            if len(names) > MAX_PACKAGE_FILES:
+                raise PackageRefused(identity, f"it has {len(names)} files, expected at most {MAX_PACKAGE_FILES}")
+            for name in names:
+                (partial / name).write_bytes(filesystem.cat_file(f"{source}/{name}"))
+            partial.replace(kept)
+        except (OSError, ValueError) as error:
+            raise StoreUnreachable(place, error) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return kept
+
+
+def _is_url(place: str | Path) -> bool:
+    return "://" in str(place)
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    """The file system of `url` and the path in it."""
+    import fsspec
+
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise StoreUnreachable(url, error) from error
+    return filesystem, str(root).rstrip("/")

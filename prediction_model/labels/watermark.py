@@ -1,0 +1,110 @@
+"""The invisible label: 48 bits in the luma, put on where the face is swapped and read back from what was saved of it.
+
+One low DCT coefficient of each 32-pixel tile is moved to an even or odd multiple of a step (quantisation index modulation, Chen
+and Wornell, 2001). Which tile carries which bit, and which coefficient, follows a key. The bits are a 32-bit payload and its
+CRC-16; every tile votes with its distance from the decision border. It survives JPEG, rescaling and video coding; it does not
+survive cropping, turning or flipping.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from prediction_model.errors import LabellingFailed
+from prediction_model.types import BgrFrame
+
+TILE = 32
+STEP = 60.0
+"""Of the coefficient, whose basis has unit length: a step moves the tile's pixels by at most ±60/32·2 grey levels."""
+BITS = 48
+LEAST_TILES = BITS
+CACHED_LAYOUTS = 32
+FREQUENCIES = ((1, 2), (2, 1), (2, 2), (1, 1))
+"""Low enough to survive compression, high enough not to be seen."""
+WIDTHS = (320, 480, 640, 800, 960, 1280, 1920)
+"""Frame widths that `read` tries when the picture was rescaled, besides its own."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@lru_cache(maxsize=CACHED_LAYOUTS)
+def _layout(rows: int, columns: int, key: bytes) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Per tile: its bit's index [tiles], and its basis picture [tiles, 32, 32] of unit length."""
+    seed = int.from_bytes(hashlib.sha256(b"watermark" + key + bytes((rows % 256, columns % 256))).digest()[:8], "big")
+    rng = np.random.default_rng(seed)
+    tiles = rows * columns
+    bits = rng.permutation(tiles) % BITS
+    waves = np.cos(np.pi * (2 * np.arange(TILE) + 1)[None] * np.arange(3)[:, None] / (2 * TILE)) * np.sqrt(2 / TILE)
+    pictures = np.stack([np.outer(waves[v], waves[u]) for v, u in FREQUENCIES]).astype(np.float32)
+    return bits, pictures[rng.integers(0, len(FREQUENCIES), tiles)]
+
+
+def _bits(payload: int) -> npt.NDArray[np.uint8]:
+    check = binascii.crc_hqx(payload.to_bytes(4, "big"), 0xFFFF)
+    return np.unpackbits(np.frombuffer(payload.to_bytes(4, "big") + check.to_bytes(2, "big"), np.uint8))
+
+
+def _tiles(luma: npt.NDArray[np.generic], rows: int, columns: int) -> FloatArray:
+    """float32 [rows·columns, 32, 32]."""
+    whole = luma[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
+    return np.ascontiguousarray(whole.transpose(0, 2, 1, 3), np.float32).reshape(-1, TILE, TILE)
+
+
+def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
+    """Put `payload` (32 bits) into `frame`, uint8 [H, W, 3] BGR, in place.
+
+    Raises:
+        LabellingFailed: the frame has fewer than 48 tiles of 32 pixels.
+    """
+    height, width = frame.shape[:2]
+    rows, columns = height // TILE, width // TILE
+    if rows * columns < LEAST_TILES:
+        raise LabellingFailed(
+            f"Expected a frame of at least {LEAST_TILES} tiles of {TILE} pixels, which the watermark needs; received "
+            f"{width}×{height}. Send a larger one."
+        )
+    bits, pictures = _layout(rows, columns, key)
+    wanted = _bits(payload)[bits].astype(np.float32)
+    tiles = _tiles(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), rows, columns)
+    found = np.einsum("tij,tij->t", tiles, pictures, optimize=True)
+    moved = STEP * (2 * np.round((found / STEP - wanted) / 2) + wanted)
+    change = pictures * (moved - found)[:, None, None]
+    change = change.reshape(rows, columns, TILE, TILE).transpose(0, 2, 1, 3).reshape(rows * TILE, columns * TILE)
+    region = frame[: rows * TILE, : columns * TILE]
+    # The same change to all three channels moves the luma by just that.
+    signed = np.rint(change).astype(np.int16)
+    cv2.add(region, cv2.merge((signed, signed, signed)), dst=region, dtype=cv2.CV_8U)
+
+
+def read(frame: BgrFrame, key: bytes) -> int | None:
+    """The payload that `frame`, uint8 [H, W, 3] BGR, carries; None when it carries none that its CRC confirms.
+
+    A picture that was rescaled is tried at the usual frame widths too.
+    """
+    height, width = frame.shape[:2]
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    for wide in dict.fromkeys((width, *WIDTHS)):
+        tall = round(height * wide / width)
+        if (wide // TILE) * (tall // TILE) < LEAST_TILES:
+            continue
+        scaled = grey if wide == width else cv2.resize(grey, (wide, tall), interpolation=cv2.INTER_CUBIC)
+        payload = _read_at(scaled, key)
+        if payload is not None:
+            return payload
+    return None
+
+
+def _read_at(luma: npt.NDArray[np.generic], key: bytes) -> int | None:
+    rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
+    bits, pictures = _layout(rows, columns, key)
+    found = np.einsum("tij,tij->t", _tiles(luma, rows, columns), pictures, optimize=True) / STEP
+    votes = np.bincount(bits, np.cos(np.pi * found), BITS)
+    read = np.packbits(votes < 0).tobytes()
+    payload = int.from_bytes(read[:4], "big")
+    return payload if np.array_equal(_bits(payload), (votes < 0).astype(np.uint8)) else None
