@@ -52,11 +52,15 @@ class Load:
 
 @dataclass
 class Measured:
-    """Of one run: round trips in ms, and CPU of the server in ms."""
+    """Of one run, after the warm-up: round trips in ms, CPU of the server in ms, and what went wrong."""
 
     round_trips: list[float] = field(default_factory=list)
     frames: int = 0
     cpu_ms: float = 0.0
+    held: int = 0
+    """Results without a picture."""
+    errors: int = 0
+    """Error messages, and connections that the server closed."""
 
     @property
     def cpu_ms_per_frame(self) -> float:
@@ -239,16 +243,22 @@ async def play_page(url: str, load: Load, hello: str | None, offset: float, ends
         async def receive() -> None:
             async for message in connection:
                 if isinstance(message, str):
+                    measured.errors += json.loads(message)["type"] == "error"
                     continue
                 sequence = HEADER.unpack_from(message)[3]
                 now = time.perf_counter()
                 began = sent.pop(sequence, None)
                 for older in [each for each in sent if each < sequence]:
                     del sent[older]
-                # A held result is as short as its metadata: it is an answer, but not a picture.
-                if began is not None and now >= begins and len(message) > load.frame_bytes:
+                if began is None or now < begins:
+                    continue
+                if len(message) < load.frame_bytes:  # no picture, only metadata
+                    measured.held += 1
+                else:
                     measured.frames += 1
                     measured.round_trips.append((now - began) * 1000)
+            if time.perf_counter() < ends:
+                measured.errors += 1
 
         receiver = asyncio.create_task(receive())
         sequence, due = 0, time.perf_counter() + offset

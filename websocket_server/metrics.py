@@ -45,6 +45,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.sessions = Gauge("faceswap_relay_sessions", "sessions open", registry=self.registry)
+        self.greenlets = Gauge("faceswap_relay_greenlets", "greenlets that sessions run", registry=self.registry)
         self.ended = Counter(
             "faceswap_relay_sessions_ended", "sessions that ended, by close code", ["code"], registry=self.registry
         )

@@ -127,11 +127,10 @@ class Mailbox(Generic[T]):
         self.dropped = 0
         """Items replaced so far."""
 
-    def put(self, item: T) -> bool:
-        """Leave `item`; whether it replaced another."""
-        replaced = self._item is not None
-        self.dropped += replaced
-        self._item = item
+    def put(self, item: T) -> T | None:
+        """Leave `item`; the one it replaced, if any."""
+        replaced, self._item = self._item, item
+        self.dropped += replaced is not None
         return replaced
 
     def take(self) -> T | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gevent
+from gevent.pool import Group
 
 from addresses import client_address
 from connection import Connection, ConnectionLimits
@@ -34,6 +35,9 @@ class Relay:
         self.balancer = Balancer(connect_all(settings), settings)
         self.metrics = Metrics()
         self.metrics.sessions.set_function(lambda: len(self.registry.sessions))
+        self.greenlets = Group()
+        """Those of all sessions."""
+        self.metrics.greenlets.set_function(lambda: len(self.greenlets))
         self.metrics.watch_backends(self._backend_states)
         self.draining = False
         self._background: list[gevent.Greenlet[..., Any]] = []

@@ -96,6 +96,7 @@ class Session:
         self._options: Mapping[str, Any] = {}
         self._track: Any = None
         self._counts = Counts()
+        self._predicting = False
         self._trouble: str | None = None
         """Why the session is degraded; None while it is not."""
 
@@ -115,7 +116,7 @@ class Session:
 
     def _serve(self) -> None:
         works = (self._receive_forever, self._predict_forever, self._watch_forever)
-        greenlets = [gevent.spawn(self._guard, work) for work in works]
+        greenlets = [self._relay.greenlets.spawn(self._guard, work) for work in works]
         try:
             self._close(self._ended.get() or Internal("The relay failed. Reconnect."))
         finally:
@@ -235,10 +236,22 @@ class Session:
         fault = self._fault(frame)
         if fault is not None:
             self._tell(fault, frame.sequence)
-        if self._mailbox.put(Waiting(frame, monotonic(), fault)):
-            self._relay.metrics.frames_dropped.inc()
-            self._counts.dropped += 1
+        replaced = self._mailbox.put(Waiting(frame, monotonic(), fault))
         self._arrived.set()
+        if replaced is not None:
+            self._drop(replaced.frame)
+
+    def _drop(self, frame: Frame) -> None:
+        """Count a frame that a newer one replaced, and give the page its credit back.
+
+        Otherwise the page would wait, with its window full, while the frame in the mailbox ages. Not while an older
+        frame is being predicted: this result would overtake it, and the page would not draw that one.
+        """
+        self._relay.metrics.frames_dropped.inc()
+        self._counts.dropped += 1
+        if not self._predicting and not frame.as_data_url:
+            reason = "A newer frame came before there was room for this one."
+            self._connection.send(encode_result(self._result(frame, Prediction(image=b"", reason=reason), {})))
 
     def _fault(self, frame: Frame) -> NotFatal | None:
         if not frame.image:
@@ -264,6 +277,7 @@ class Session:
                 gevent.sleep(delay)
             self._use.pace.allow(monotonic())
             self._answer_newest()
+            self._predicting = False
 
     def _answer_newest(self) -> None:
         waiting: Waiting | None = None
@@ -289,7 +303,9 @@ class Session:
             self._answer(waiting.frame, prediction, timings)
 
     def _take_newest(self) -> Waiting:
+        """The newest frame; from here until its result is sent it is being predicted."""
         self._arrived.clear()
+        self._predicting = True
         waiting = self._mailbox.take()
         assert waiting is not None  # noqa: S101  `_arrived` says so, and only this greenlet takes
         return waiting

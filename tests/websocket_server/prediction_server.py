@@ -60,14 +60,7 @@ class Handler(BaseHTTPRequestHandler):
             state.update(json.loads(body))
             self.answer(200, b"{}")
         elif self.path == "/v1/projects/faceswap/locations/local/endpoints/live:rawPredict":
-            with lock:
-                seen["together"] += 1
-                seen["most_together"] = max(seen["most_together"], seen["together"])
-            try:
-                self.predict(body)
-            finally:
-                with lock:
-                    seen["together"] -= 1
+            self.predict(body)
         else:
             self.fail(404, "not_found", "Expected the endpoint `live`.")
 
@@ -75,7 +68,12 @@ class Handler(BaseHTTPRequestHandler):
         (length,) = struct.unpack_from("<I", body)
         instance, image = json.loads(body[4 : 4 + length]), body[4 + length :]
         seen.update(frames=seen["frames"] + 1, instance=instance, traceparent=self.headers["traceparent"])
+        with lock:
+            seen["together"] += 1
+            seen["most_together"] = max(seen["most_together"], seen["together"])
         time.sleep(state["seconds"])
+        with lock:
+            seen["together"] -= 1
         mode = state["mode"]
         if mode == "fail":
             self.fail(500, "internal", "The model broke.")

@@ -33,6 +33,7 @@ def test_sessions_per_address(start_relay: StartRelay, signer: Signer) -> None:
         assert again.begin(signer.token())["type"] == "ready"
 
 
+@pytest.mark.slow
 def test_x_forwarded_for_is_not_believed_from_anybody(start_relay: StartRelay) -> None:
     relay = start_relay(sessions_per_address=1)
     with (
@@ -54,6 +55,7 @@ def test_sessions_per_token(open_page: OpenPage, signer: Signer) -> None:
     open_page().begin(token)
 
 
+@pytest.mark.slow
 def test_sessions_of_a_worker(start_relay: StartRelay, start_predictor: Callable[[], PredictionServer]) -> None:
     relay = start_relay(start_predictor(), sessions=1)
     with Page(relay.address), Page(relay.address) as second:
@@ -67,12 +69,14 @@ def test_frames_per_second_of_a_token_are_paced_and_the_newest_wins(open_page: O
     for _ in range(60):
         page.send()
         time.sleep(0.02)
-    sequences = [page.result().sequence]
-    while sequences[-1] < 60:
-        sequences.append(page.result().sequence)
-    # 1.2 s at 5 frames a second, three of them at once at first, and the last one.
-    assert 5 <= len(sequences) <= 11
+    results = [page.result()]
+    while results[-1].sequence < 60:
+        results.append(page.result())
+    sequences = [each.sequence for each in results]
     assert sequences == sorted(set(sequences))
+    # At least 1.2 s at 5 frames a second, three of them at once at first, and the last; slower machines send longer.
+    assert 5 <= sum(bool(each.image) for each in results) <= 20
+    assert all(each.image or "newer frame" in each.metadata["reason"] for each in results)
 
 
 def test_a_session_ends_when_its_token_says_and_a_reconnect_does_not_begin_it_anew(

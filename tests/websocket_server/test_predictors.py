@@ -88,6 +88,7 @@ def test_a_session_that_the_tier_refuses_ends(
         assert "consent" in page.texts[-1]["reason"]
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_costs_one_deadline_and_is_left_alone(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_server_that_hangs_costs_one_deadline_and_is_left_alone(
         assert predictor.seen()["frames"] == frames
 
 
+@pytest.mark.slow
 def test_frames_of_a_server_that_dies_are_predicted_elsewhere(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_restarted_server_is_reached_on_a_fresh_connection(
         assert page.swap().image, "the kept-alive connection was dead; the server is not"
 
 
+@pytest.mark.slow
 def test_all_servers_down_then_back(start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer) -> None:
     predictor = start_predictor()
     relay = start_relay(predictor, probe_seconds=0.3, breaker_seconds=0.3)
@@ -176,6 +179,7 @@ def test_the_newest_frame_wins_and_the_dropped_are_counted(
         assert predictor.seen()["frames"] == 2
 
 
+@pytest.mark.slow
 def test_a_server_is_sent_no_more_than_it_may_have_and_everybody_gets_a_turn(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
@@ -193,6 +197,7 @@ def test_a_server_is_sent_no_more_than_it_may_have_and_everybody_gets_a_turn(
     assert predictor.seen()["most_together"] == 2
 
 
+@pytest.mark.slow
 def test_the_least_busy_server_is_asked(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:

@@ -117,6 +117,7 @@ def test_violations_close_with_their_code(relay: RelayServer, name: str) -> None
         assert client.close_code() == code
 
 
+@pytest.mark.slow
 def test_violations_leave_nothing_behind(relay: RelayServer) -> None:
     def attack() -> None:
         for data, _ in VIOLATIONS.values():
@@ -166,6 +167,7 @@ def test_pings_are_answered_and_the_page_may_say_goodbye(relay: RelayServer) -> 
         assert client.read_all() == b"\x8a\x0dare you there" + b"\x88\x02\x03\xe8"
 
 
+@pytest.mark.slow
 def test_a_request_that_comes_byte_by_byte_is_cut_off(start_relay: StartRelay) -> None:
     relay = start_relay(request_seconds=1)
     with RawSocket(relay.port, upgrade=False) as client:
