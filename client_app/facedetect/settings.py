@@ -22,8 +22,8 @@ SECRET_KEY = FACESWAP.secret_key or secrets.token_urlsafe(50)
 ALLOWED_HOSTS = list(FACESWAP.allowed_hosts)
 
 INSTALLED_APPS = [
+    "facedetect",  # before staticfiles: its runserver is the one to run
     "django.contrib.staticfiles",
-    "facedetect",
     "identities",
 ]
 MIDDLEWARE = [
