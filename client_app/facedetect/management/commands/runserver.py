@@ -1,4 +1,4 @@
-"""`python manage.py runserver`, alone, is enough on a new machine: it brings a developer's database up to date first."""
+"""`python manage.py runserver` is enough on a new machine: it brings a developer's database up to date first."""
 
 from __future__ import annotations
 
