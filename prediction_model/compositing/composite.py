@@ -54,7 +54,7 @@ def composite(
     gains, contrast = follow(light, before, seconds)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     look = Look(gains, contrast, softness(crop, face, scale, before, seconds))
-    lit = soften(relight(face, gains, contrast, light.skin), look.softness, scale)
+    lit = soften(relight(face, gains, contrast, light.skin), look.softness, max(scale, 1.0))
     mesh = (live.mesh if swapped.mesh is None else swapped.mesh) / np.float32(factor)
     showing = parts(mesh, size, eyes=live_eyes, mouth=live_mouth)
     if showing is not None:

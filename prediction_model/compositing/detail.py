@@ -34,7 +34,7 @@ def softness(live: Crop, face: Crop, scale: float, previous: Look | None, second
         seconds: time since then.
 
     Returns:
-        Standard deviation in frame pixels; negative: how much to sharpen.
+        Standard deviation in frame pixels (in crop pixels where these are larger); negative: how much to sharpen.
     """
     wanted = blur_of(live, scale)
     has = blur_of(face, scale)
@@ -47,9 +47,9 @@ def softness(live: Crop, face: Crop, scale: float, previous: Look | None, second
 
 def blur_of(crop: Crop, scale: float) -> float:
     """How blurred the middle of `crop` [S, S, 3] is at the frame's own resolution: standard deviation in frame
-    pixels."""
+    pixels, or in crop pixels where these are larger."""
     quarter = crop.shape[0] // 4
-    side = int(np.clip(2 * quarter / max(scale, 1e-3), SMALLEST, LARGEST))
+    side = int(np.clip(2 * quarter / max(scale, 1.0), SMALLEST, LARGEST))
     green = np.ascontiguousarray(crop[quarter:-quarter, quarter:-quarter, 1])
     green = cv2.resize(green, (side, side), interpolation=cv2.INTER_AREA)
     fine, middle, broad = (cv2.GaussianBlur(green, (0, 0), sigma) for sigma in (0.6, 1.2, 2.4))

@@ -83,6 +83,13 @@ def observe(before: RunningShape | None, mesh: Mesh, size: int) -> RunningShape:
     return RunningShape(mean, frames)
 
 
+def coherent(changes: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+    """The part of 468 points' changes that neighbours share: complex [468], x + iy."""
+    points, fit = _basis()
+    shared: npt.NDArray[np.complex128] = points @ (fit @ changes)
+    return shared
+
+
 def reshape(mesh: Mesh, size: int, wearer: Shape, identity: Shape, share: float) -> Mesh:
     """`mesh` (crop pixels) with its proportions moved from the wearer's towards the identity's by `share`.
 

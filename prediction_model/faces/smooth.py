@@ -2,8 +2,8 @@
 
 The pose (where the face is, how large, how turned) and the shape (what the face does, in the crop's coordinates) are
 filtered apart, so that a moving head does not loosen the filter of a still mouth. The filter's own memory is only the
-mesh it gave last: speeds come from the difference to it, and a point's speed is averaged with its face's instead of
-over time.
+mesh it gave last: speeds come from the difference to it, and are averaged over neighbouring points instead of over time,
+since what neighbours share is movement and what they do not is noise.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.faces.align import alignment
+from prediction_model.faces.shape import coherent
 from prediction_model.types import Mesh
 
 POSE_CUTOFF_HZ, POSE_BETA = 1.5, 60.0
 """Cutoff at rest, and how much a speed of one face width per second raises it."""
 SHAPE_CUTOFF_HZ, SHAPE_BETA = 1.2, 60.0
-OWN_SHARE = 0.7
-"""Of a point's own speed, the rest being the mean speed of all points."""
 LONGEST_STEP_SECONDS = 0.25
 """After a longer pause the raw mesh is taken as it is."""
 
@@ -46,8 +45,7 @@ def smooth(mesh: Mesh, previous: Points | None, seconds: float) -> Mesh:
     share = float(_share(POSE_CUTOFF_HZ + POSE_BETA * moved, seconds))
     turn, centre = old_turn + share * (turn - old_turn), old_centre + share * (centre - old_centre)
     change = shape - old_shape
-    speed = np.abs(change) / seconds
-    speed = OWN_SHARE * speed + (1 - OWN_SHARE) * speed.mean()
+    speed = np.abs(coherent(change)) / seconds
     shape = old_shape + _share(SHAPE_CUTOFF_HZ + SHAPE_BETA * speed, seconds) * change
     places = shape * turn + centre
     smoothed = mesh.copy()

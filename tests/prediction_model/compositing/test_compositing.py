@@ -1,0 +1,126 @@
+"""Colour, mask, paste and veil, each by what it promises."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from prediction_model.compositing.colour import compare, follow, relight
+from prediction_model.compositing.detail import blur_of
+from prediction_model.compositing.mask import outline, parts
+from prediction_model.compositing.paste import paste
+from prediction_model.compositing.veil import PIXELS_ACROSS, veil_face, veil_frame
+from prediction_model.faces.align import align, template
+from prediction_model.faces.finder import FaceFinder
+from prediction_model.faces.track import Look
+from prediction_model.types import Mesh
+from tests.prediction_model.conftest import Frames
+
+SIZE = 160
+RANDOM = np.random.default_rng(3)
+
+
+def template_mesh(size: int = SIZE) -> Mesh:
+    return np.concatenate([template() * size, np.zeros((468, 1))], axis=1).astype(np.float32)
+
+
+def test_gains_undo_a_change_of_light(frames: Frames, finder: FaceFinder) -> None:
+    frame = frames("w2")[0]
+    crop = align(frame, finder.find(frame, None, 0.0).faces[0].mesh, SIZE)
+    ramp = np.linspace(0.5, 0.9, SIZE, dtype=np.float32)[None, :, None] * np.array([1, 0.8, 0.7], np.float32)
+    mask = outline(crop.mesh, SIZE)
+    light = compare(crop.crop, crop.crop * ramp, mask)
+    assert light is not None
+    lit = relight(crop.crop * ramp, light.gains, light.contrast, light.skin) / 255
+    inside = mask > 0.9
+    before = np.abs(crop.crop * ramp - crop.crop)[inside].mean()
+    assert np.abs(lit - crop.crop)[inside].mean() < 0.15 * before
+
+
+def test_light_follows_slowly() -> None:
+    flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    light = compare(flat * 1.6, flat, outline(template_mesh(), SIZE))
+    assert light is not None
+    gains, contrast = follow(light, Look(np.ones((8, 8, 3), np.float32), 1.0, 0.0), 1 / 30)
+    assert 1.0 < float(gains.mean()) < 1.15 < float(light.gains.mean())
+    assert 0.5 <= contrast <= 1.0
+
+
+def test_a_face_out_of_sight_gives_no_light() -> None:
+    flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    assert compare(flat, flat, np.zeros((SIZE, SIZE), np.float32)) is None
+
+
+def test_the_outline_is_zero_outside_the_mesh_and_whole_within() -> None:
+    mask = outline(template_mesh(), SIZE)
+    hull = cv2.convexHull(np.ascontiguousarray(template_mesh()[:, :2]))
+    outside = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillConvexPoly(outside, np.round(hull).astype(np.int32), 1)
+    outside = 1 - cv2.dilate(outside, np.ones((5, 5), np.uint8))
+    assert mask[outside == 1].max() == 0
+    assert mask[SIZE // 2, SIZE // 2] == pytest.approx(1)
+    assert mask[[0, -1]].max() == mask[:, [0, -1]].max() == 0
+
+
+def test_parts_are_where_eyes_and_mouth_are() -> None:
+    mesh = template_mesh()
+    mesh[14, 1] += 12  # the lower lip's middle: an open mouth
+    eyes = parts(mesh, SIZE, eyes=True, mouth=False)
+    mouth = parts(mesh, SIZE, eyes=False, mouth=True)
+    assert eyes is not None and mouth is not None
+    x, y = (mesh[33, :2] + mesh[133, :2]).astype(int) // 2
+    assert eyes[y, x] > 0.9 and mouth[y, x] == 0
+    x, y = (mesh[13, :2] + mesh[14, :2]).astype(int) // 2
+    assert mouth[y, x] > 0.5 and eyes[y, x] == 0
+    assert parts(mesh, SIZE, eyes=False, mouth=False) is None
+
+
+@pytest.mark.parametrize("angle", [0, 25])
+@pytest.mark.parametrize("scale", [0.6, 1.9])
+def test_paste_touches_nothing_outside_the_mask(angle: float, scale: float) -> None:
+    frame = RANDOM.integers(0, 256, (240, 320, 3), np.uint8)
+    before = frame.copy()
+    matrix = cv2.getRotationMatrix2D((150, 130), angle, scale)
+    matrix[:, 2] += SIZE / 2 - np.array([150, 130])
+    mask = outline(template_mesh(), SIZE)
+    face = np.full((SIZE, SIZE, 3), (255, 0, 128), np.uint8)
+    paste(frame, face, mask, matrix.astype(np.float32))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    touched = cv2.warpAffine((mask > 0).astype(np.float32), matrix, (320, 240), flags=flags) > 0
+    touched = cv2.dilate(touched.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert np.array_equal(frame[~touched], before[~touched])
+    assert frame[130, 150].tolist() == [128, 0, 255]
+
+
+def test_paste_survives_a_face_half_outside() -> None:
+    frame = np.zeros((100, 100, 3), np.uint8)
+    matrix = np.array([[1, 0, 120], [0, 1, 100]], np.float32)
+    paste(frame, np.full((SIZE, SIZE, 3), 200, np.uint8), np.ones((SIZE, SIZE), np.float32), matrix)
+    assert frame[:50, :30].min() > 0 and frame[70:, 70:].max() == 0
+
+
+def test_blur_is_measured(frames: Frames, finder: FaceFinder) -> None:
+    frame = frames("w1")[0]
+    mesh = finder.find(frame, None, 0.0).faces[0].mesh
+    sharp = align(frame, mesh, 256)
+    soft = align(np.asarray(cv2.GaussianBlur(frame, (0, 0), 2.0), np.uint8), mesh, 256)
+    scale = float(np.hypot(sharp.matrix[0, 0], sharp.matrix[1, 0]))
+    assert blur_of(sharp.crop, scale) < 0.3 < 0.7 < blur_of(soft.crop, scale)
+
+
+def test_a_veiled_face_keeps_few_pixels_and_its_surroundings_all() -> None:
+    frame = RANDOM.integers(0, 256, (480, 640, 3), np.uint8)
+    before = frame.copy()
+    mesh = template_mesh(200) + np.array([220, 140, 0], np.float32)
+    veil_face(frame, mesh)
+    assert np.array_equal(frame[:, :150], before[:, :150])
+    veiled = frame[200:300, 270:370].astype(float)
+    assert np.abs(np.diff(veiled, axis=1)).mean() < 0.1 * np.abs(np.diff(before[200:300, 270:370].astype(float))).mean()
+
+
+def test_a_veiled_frame_is_so_many_pixels_and_no_more() -> None:
+    frame = RANDOM.integers(0, 256, (480, 640, 3), np.uint8)
+    veiled = veil_frame(frame)
+    small = cv2.resize(veiled, (PIXELS_ACROSS * 4, PIXELS_ACROSS * 3), interpolation=cv2.INTER_AREA)
+    assert np.abs(cv2.resize(small, (640, 480), interpolation=cv2.INTER_LINEAR).astype(int) - veiled).mean() < 2

@@ -1,0 +1,73 @@
+"""Faces are found in real frames, followed without the detector, and found by dlib too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prediction_model.faces.detect import BlazeFace, Detection, Detector
+from prediction_model.faces.dlib_detector import DlibDetector
+from prediction_model.faces.embed import SAME_PERSON, describe, distance
+from prediction_model.faces.finder import DETECT_EVERY, FaceFinder
+from prediction_model.faces.track import Track, TrackedFace
+from prediction_model.types import BgrFrame
+from tests.prediction_model.conftest import Frames
+
+
+class Counting:
+    """Counts the calls of a real detector."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._detector = BlazeFace()
+
+    def detect(self, frame: BgrFrame) -> list[Detection]:
+        self.calls += 1
+        return self._detector.detect(frame)
+
+
+def test_a_followed_face_needs_the_detector_only_now_and_then(frames: Frames) -> None:
+    detector = Counting()
+    finder = FaceFinder(detector)
+    track, sizes = None, []
+    for frame in frames("w1")[: 2 * DETECT_EVERY]:
+        found = finder.find(frame, track, 1 / 15)
+        assert len(found.faces) == 1
+        sizes.append(found.faces[0].size)
+        faces = tuple(TrackedFace(face.mesh[:, :2], None) for face in found.faces)
+        track = Track(faces, 640, 480, found.since_detection, 0)
+    assert detector.calls == 2  # the first frame, and once after DETECT_EVERY
+    assert np.ptp(sizes) < 0.2 * np.mean(sizes)
+
+
+def test_two_people_are_two_faces_largest_or_not(frames: Frames) -> None:
+    both = np.hstack([frames("w1")[0], frames("w2")[0]])
+    found = FaceFinder(BlazeFace()).find(both, None, 0.0)
+    assert sorted(face.box.x > 640 for face in found.faces) == [False, True]
+
+
+def test_a_track_that_points_nowhere_is_left_for_the_detector(frames: Frames, finder: FaceFinder) -> None:
+    frame = frames("w1")[0]
+    nowhere = np.random.default_rng(1).uniform(0, 60, (468, 2)).astype(np.float32)
+    found = finder.find(frame, Track((TrackedFace(nowhere, None),), 640, 480, 0, 0), 1 / 15)
+    true = finder.find(frame, None, 0.0)
+    assert [face.size for face in found.faces] == pytest.approx([face.size for face in true.faces], rel=0.02)
+
+
+def test_an_empty_frame_has_no_face(finder: FaceFinder) -> None:
+    assert finder.find(np.full((480, 640, 3), 90, np.uint8), None, 0.0).faces == []
+
+
+def test_dlib_finds_the_same_face(frames: Frames, finder: FaceFinder) -> None:
+    frame = frames("w2")[0]
+    detector: Detector = DlibDetector()
+    by_dlib = FaceFinder(detector).find(frame, None, 0.0).faces
+    assert len(by_dlib) == 1
+    difference = by_dlib[0].mesh - finder.find(frame, None, 0.0).faces[0].mesh
+    assert np.abs(difference[:, :2]).mean() < 3  # pixels
+
+
+def test_the_descriptor_tells_the_wearers_apart(frames: Frames, finder: FaceFinder) -> None:
+    first, later, other = (frames(name)[at] for name, at in (("w1", 0), ("w1", 60), ("w2", 0)))
+    a, b, c = (describe(frame, finder.find(frame, None, 0.0).faces[0].mesh) for frame in (first, later, other))
+    assert distance(a, b) < 0.4 < SAME_PERSON < 0.8 < distance(a, c)
