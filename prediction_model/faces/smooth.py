@@ -2,8 +2,8 @@
 
 The pose (where the face is, how large, how turned) and the shape (what the face does, in the crop's coordinates) are
 filtered apart, so that a moving head does not loosen the filter of a still mouth. The filter's own memory is only the
-mesh it gave last: speeds come from the difference to it, and are averaged over neighbouring points instead of over time,
-since what neighbours share is movement and what they do not is noise.
+mesh it gave last: speeds come from the difference to it, and are averaged over neighbouring points instead of over
+time, since what neighbours share is movement and what they do not is noise.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def frames(wearers: Path) -> Frames:
     @cache
     def read(name: str) -> list[BgrFrame]:
         clip = cv2.VideoCapture(str(wearers / f"{name}.mp4"))
-        found = []
+        found: list[BgrFrame] = []
         while True:
             more, frame = clip.read()
             if not more:
