@@ -44,7 +44,7 @@ def degrade(crop: Crop, rng: Generator) -> Crop:
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))]
         coded = cv2.imencode(".jpg", (crop * 255).astype(np.uint8), quality)[1]
-        crop = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.float32) / 255
+        crop = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.float32) * np.float32(1 / 255)
     return np.asarray(crop, np.float32)
 
 

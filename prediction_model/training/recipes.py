@@ -1,0 +1,238 @@
+"""The three ways to train: on actors' paired performances, on one photograph, on footage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from prediction_model.errors import RunRefused, TrainingDataRefused
+from prediction_model.faces.align import align
+from prediction_model.training import original
+from prediction_model.training.actors import (
+    FIRST_MEASURED_PERFORMANCE,
+    FIRST_MEASURED_SOURCE,
+    GREY,
+    Performance,
+    over,
+    performances,
+)
+from prediction_model.training.backgrounds import made_up
+from prediction_model.training.blend import blends
+from prediction_model.training.classical import Disguises, Unpaired, disguised
+from prediction_model.training.face_folder import FaceFolder, yaw
+from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
+from prediction_model.training.performances import PERSONAS, bundled
+from prediction_model.training.photo_pairs import read_photograph, truths
+from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, RUN, Identity, Run
+from prediction_model.training.shared import SHARED
+from prediction_model.training.trainer import Plan, Progress, Trainer
+from prediction_model.types import BgrFrame, Mesh
+
+HELD_OUT_SEED, HELD_OUT = 7, 64
+"""The batch for previews and scores is the same in every run."""
+HELD_OUT_SHARE = 8
+"""One performance or face in so many is kept for that batch, where there is no other set for it."""
+SOURCES = tuple(f"s{number:02d}" for number in range(60))
+BLENDS = 2000
+DISGUISED_FACES, SMALLEST_DISGUISED = 3000, 600
+"""Frames that wear strangers' faces, made before the training: five each, within these bounds."""
+PORTRAIT_SIDE = 480
+FACE_SIDE = 640
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the three have in common."""
+
+    folder: Path
+    """The run's."""
+    plan: Plan
+    backend: str
+    backgrounds: Path | None
+    """Pictures (.jpg) for behind the head; None: made-up ones."""
+    shared: Path | None
+    """The shared weights to begin with; None: from the beginning, which takes hours."""
+    report: Callable[[Progress, float], None]
+    """Gets the progress and the samples per second, about twice a minute."""
+    say: Callable[[str], None]
+    """Gets what is being prepared."""
+
+    def behind(self, size: int) -> list[BgrFrame]:
+        """Backgrounds of at least `size` pixels a side."""
+        if self.backgrounds is None:
+            return made_up(max(256, size + 16), self.plan.seed)
+        found = load_backgrounds(self.backgrounds, size)
+        if not found:
+            raise TrainingDataRefused(
+                f"{self.backgrounds} holds no .jpg pictures for backgrounds: give another folder, or leave it out."
+            )
+        return found
+
+    @property
+    def seed(self) -> int:
+        """Of the samples: another one for a run that goes on, so that it does not see the same ones again."""
+        state = self.folder / "state.json"
+        return self.plan.seed if not state.is_file() else self.plan.seed + state.stat().st_mtime_ns % 1_000_003
+
+    def run(self, form: str, identities: Sequence[Identity], data: Mapping[str, int]) -> Run:
+        """The run's description; of two people the last one is exported."""
+        exported = tuple(range(len(identities))) if form == "actors" else (len(identities) - 1,)
+        shared = self.shared is not None
+        return Run(form, self.plan.preset, tuple(identities), exported, shared, self.plan.seed, self.backend, data)
+
+
+def train_actors(setup: Setup, data: Path) -> Run:
+    """Train the eight personas on the actors' paired performances: the recipe of the shipped weights.
+
+    Inputs are the sources `s00` to `s51` (twice), blends of two of them, and the personas themselves, giving
+    performances below 240; the truths are the personas giving the same ones. Sources from `s52` on are measured.
+    """
+    if setup.plan.preset == ORIGINAL:
+        raise RunRefused("The preset original learns unpaired: use `train footage`, or the presets live or large.")
+    identities = tuple(Identity(name, name, "synthetic") for name in PERSONAS)
+    setup.say(f"reading {data}")
+    personas = [{p.index: p for p in performances(data, [name])} for name in PERSONAS]
+    sources = list(performances(data, SOURCES))
+    if not all(personas) or not sources:
+        raise TrainingDataRefused(
+            f"{data} is not the actors' folder: expected folders p1 to p8 and s00 to s59 of cut-outs."
+        )
+    learnt = [p for p in sources if _number(p) < FIRST_MEASURED_SOURCE and p.index < FIRST_MEASURED_PERFORMANCE]
+    measured = [p for p in sources if _number(p) >= FIRST_MEASURED_SOURCE]
+    setup.say("blending sources")
+    mixed = list(blends(learnt, BLENDS, setup.plan.seed))
+    truth = [{i: p for i, p in persona.items() if i < FIRST_MEASURED_PERFORMANCE} for persona in personas]
+    faces = {"sources": len(learnt), "blends": len(mixed), "personas": sum(map(len, truth))}
+    run = setup.run("actors", identities, faces)
+    behind = setup.behind(run.size)
+    drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
+    pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
+    held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
+    _train(run, setup, pairs.batch, held_out)
+    return run
+
+
+def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) -> Run:
+    """Train one identity on one photograph, uint8 [H, W, 3] BGR: the photo engine makes the truths.
+
+    `name` is what to call the picture in an error.
+    """
+    if setup.plan.preset == ORIGINAL:
+        raise RunRefused("The preset original learns from footage: use `train footage`, or the presets live or large.")
+    photograph = read_photograph(picture, name)
+    setup.say("making the face's performances")
+    given, neutral = bundled()
+    made = truths(photograph, given, neutral)
+    kept = {index for place, index in enumerate(sorted(made)) if place % HELD_OUT_SHARE == HELD_OUT_SHARE - 1}
+    faces = {"photographs": 1, "performances": len(made), "actors": len({p.actor for p in given})}
+    run = setup.run("photo", [identity], faces)
+    behind = setup.behind(run.size)
+    learnt = {index: truth for index, truth in made.items() if index not in kept}
+    pairs = Pairs([p for p in given if p.index in learnt], [learnt], behind, run.size, setup.seed)
+    measured = {index: made[index] for index in kept}
+    held = Pairs([p for p in given if p.index in kept], [measured], behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
+    _write_pictures(setup.folder, photograph.picture, photograph.mesh)
+    _train(run, setup, pairs.batch, held)
+    return run
+
+
+def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Identity) -> Run:
+    """Train one identity on extracted faces.
+
+    Args:
+        faces: whom to learn.
+        wearer: the other's extracted faces; `original` cannot do without, for the others they are one more stranger.
+    """
+    people = [FaceFolder(faces).performances()]
+    if wearer is not None:
+        people.insert(0, FaceFolder(wearer).performances())
+    data = {"faces": len(people[-1]), "wearer_faces": len(people[0]) if wearer else 0}
+    best = _most_frontal(people[-1])
+    picture = over(best.picture, GREY)
+    if setup.plan.preset == ORIGINAL:
+        if wearer is None:
+            raise TrainingDataRefused("The preset original swaps between two people: add the other's with --wearer.")
+        run = setup.run("footage", [Identity("wearer", "the wearer", "synthetic"), identity], data)
+        setup = replace(setup, plan=replace(setup.plan, final_share=1.0, clip_norm=None, beta_1=original.BETA_1))
+        _write_pictures(setup.folder, picture, best.mesh)
+        learnt, held = zip(*(_split(p) for p in people), strict=True)
+        unpaired = Unpaired(learnt, run.size, setup.seed)
+        held_out = Unpaired(held, run.size, HELD_OUT_SEED).batch(HELD_OUT, done=1.0)
+        _train(run, setup, unpaired.batch, held_out)
+        return run
+    setup.say("putting strangers' faces on the footage")
+    given, neutral = bundled()
+    strangers = [p for p in given if p.index == neutral]
+    if wearer is not None:
+        strangers.append(_most_frontal(people[0]))
+    count = int(np.clip(5 * len(people[-1]), SMALLEST_DISGUISED, DISGUISED_FACES))
+    pairs = disguised(people[-1], Disguises(strangers), count, setup.plan.seed)
+    learnt_pairs, held_pairs = _split(pairs)
+    run = setup.run("footage", [identity], data)
+    behind = setup.behind(run.size)
+    draws = [
+        Pairs([worn for worn, _ in part], [{truth.index: truth for _, truth in part}], behind, run.size, seed)
+        for part, seed in ((learnt_pairs, setup.seed), (held_pairs, HELD_OUT_SEED))
+    ]
+    _write_pictures(setup.folder, picture, best.mesh)
+    _train(run, setup, draws[0].batch, draws[1].batch(HELD_OUT))
+    return run
+
+
+def shared_weights(preset: str, from_scratch: bool) -> Path | None:
+    """The shipped shared weights, where the preset has them and they are wanted."""
+    return SHARED if preset == "live" and not from_scratch and SHARED.is_file() else None
+
+
+def _train(run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch) -> None:
+    """Train, writing `run` first. The draw of `original` is told how far the training is."""
+    folder, trainers = setup.folder, list[Trainer]()
+    if (folder / RUN).is_file():
+        before = Run.read(folder)
+        if (before.form, before.preset, before.identities) != (run.form, run.preset, run.identities):
+            ids = ", ".join(identity.id for identity in before.identities)
+            raise RunRefused(f"{folder} trains {ids} from {before.form} with the preset {before.preset}: name another.")
+    run.write(folder)
+    model, loss = run.network(setup.shared)
+    if run.preset == ORIGINAL:
+        draw = partial(_scheduled, draw, trainers)
+    trainers.append(Trainer(folder, len(run.identities), draw, held_out, setup.plan, model=model, loss=loss))
+    trainers[0].run(setup.report)
+
+
+def _scheduled(draw: Callable[[int, float], Batch], trainers: Sequence[Trainer], count: int) -> Batch:
+    return draw(count, trainers[0].done)
+
+
+def _number(performance: Performance) -> int:
+    return int(performance.actor[1:])
+
+
+def _split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """What is learnt, and one in `HELD_OUT_SHARE` that is measured."""
+    measured = list(items[HELD_OUT_SHARE - 1 :: HELD_OUT_SHARE])
+    return [item for place, item in enumerate(items) if place % HELD_OUT_SHARE != HELD_OUT_SHARE - 1], measured
+
+
+def _most_frontal(faces: Sequence[Performance]) -> Performance:
+    return min(faces, key=lambda face: abs(yaw(face.mesh)))
+
+
+def _write_pictures(folder: Path, picture: BgrFrame, mesh: Mesh) -> None:
+    """The package's portrait, and the picture for its photo engine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, side, margin in ((PORTRAIT, PORTRAIT_SIDE, 1.5), (FACE, FACE_SIDE, 1.35)):
+        matrix = align(picture, mesh, 16).matrix * np.float32(side / 16 / margin)
+        matrix[:, 2] += side * (1 - 1 / margin) / 2
+        scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+        smooth = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale) if scale < 0.5 else picture
+        cut = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        cv2.imwrite(str(folder / name), cut, [cv2.IMWRITE_JPEG_QUALITY, 92])
