@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import environ
 
@@ -75,8 +75,13 @@ def load(environment: Mapping[str, str] | None = None, env_file: Path = ENV_FILE
     Raises SystemExit, with one sentence, for a value that cannot be read, and for a missing key where `DEBUG=0`
     (unless `needs_keys` is false: collecting static files signs nothing).
     """
-    env = environ.Env()
-    env.ENVIRON = dict(os.environ if environment is None else environment)
+
+    class Env(environ.Env):  # type: ignore[misc]
+        """django-environ keeps what it reads on its class; this one's is not the process's environment."""
+
+        ENVIRON: ClassVar[dict[str, str]] = dict(os.environ if environment is None else environment)
+
+    env = Env()
     if env_file.is_file():
         env.read_env(str(env_file), overwrite=False)
     given = {
