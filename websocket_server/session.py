@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.event import AsyncResult, Event
 
+import replies
 from connection import Connection
 from errors import (
     BadRenewal,
@@ -29,37 +30,26 @@ from errors import (
     IdentityNotAllowed,
     Internal,
     NotFatal,
+    PeerGone,
     PredictionRefused,
     RelayError,
     Revoked,
     SessionOver,
     TooManyPixels,
 )
-from messages import Hello, Options, Renew, encode_data_url, encode_json
+from messages import Hello, Options, Renew, encode_data_url
 from pictures import picture_size
 from predictors.balancer import Backend
-from predictors.base import Prediction, PredictionRequest
-from protocol import Flag, Frame, Mailbox, Result, Stream, StreamLimits, encode_result
+from predictors.base import PredictionRequest
+from protocol import Frame, Mailbox, Stream, StreamLimits, encode_result
 from registry import TokenUse
+from replies import Answer, Counts, held, trace_id
 from tokens import SessionToken
 
 if TYPE_CHECKING:
     from relay import Relay
 
 log = logging.getLogger("relay")
-
-TRACE_SESSION_DIGITS = 24
-
-
-@dataclass(slots=True)
-class Counts:
-    """Of the second that the next `stats` message tells about."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    dropped: int = 0
-    predictions: int = 0
-    predict_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +132,14 @@ class Session:
         self._relay.metrics.session_ended(error)
         if error.close_code is None:
             return
-        bye = encode_json({"type": "bye", "code": error.close_code, "reason": str(error)})
-        farewells = [bye] if isinstance(error, GoingAway) else [_error_text(error, None, fatal=True), bye]
+        bye = replies.bye(error)
+        farewells = [bye] if isinstance(error, GoingAway) else [replies.error(error, fatal=True), bye]
         self._connection.close(error.close_code, str(error), farewells)
 
     def _tell(self, error: RelayError, sequence: int | None = None) -> None:
         """Tell the page of something that does not end the session."""
         self._relay.metrics.errors.labels(error.code if not isinstance(error, PredictionRefused) else "refused").inc()
-        self._connection.send(_error_text(error, sequence, fatal=False))
+        self._connection.send(replies.error(error, sequence))
 
     # --- receiving
 
@@ -185,21 +175,8 @@ class Session:
         self._identity, self._options = hello.identity, hello.options
         self._pixels = min(self._settings.pixels, token.pixels or self._settings.pixels)
         self._stream.accept(now, left)
-        ready = {
-            "type": "ready",
-            "session": token.session,
-            "identity": hello.identity,
-            "window": self._settings.window,
-            "limits": {
-                "message_bytes": self._settings.message_bytes,
-                "pixels": self._pixels,
-                "fps": self._use.pace.rate,
-                "idle_seconds": self._settings.idle_seconds,
-                "session_seconds": round(left),
-            },
-            "expires": token.expires,
-        }
-        self._connection.send(encode_json(ready))
+        fps = self._use.pace.rate
+        self._connection.send(replies.ready(token, hello.identity, self._settings, self._pixels, fps, left))
 
     def _check_identity(self, token: SessionToken, identity: str) -> None:
         """Raises IdentityNotAllowed, or Revoked."""
@@ -208,29 +185,28 @@ class Session:
         self._relay.revocations.check(token.session, identity)
 
     def _change(self, options: Options) -> None:
-        assert self._token is not None  # noqa: S101  the stream takes options only after the hello
         try:
-            self._check_identity(self._token, options.identity)
+            self._check_identity(self._checked_token(), options.identity)
         except (IdentityNotAllowed, Revoked) as error:
             self._tell(error)
             return
         self._identity, self._options = options.identity, options.options
 
     def _renew(self, text: str) -> None:
-        assert self._token is not None  # noqa: S101
+        current = self._checked_token()
         try:
             token = self._relay.tokens.session(text)
         except BadToken as error:
             raise BadRenewal(str(error)) from None
-        if token.session != self._token.session or token.expires <= self._token.expires:
+        if token.session != current.session or token.expires <= current.expires:
             raise BadRenewal("Expected a token for this session that expires later than the last.")
         if self._identity not in token.identities:
             raise IdentityNotAllowed("The renewed token no longer names the identity in use.")
         self._token, self._token_text = token, text
-        self._connection.send(encode_json({"type": "renewed", "expires": token.expires}))
+        self._connection.send(replies.renewed(token))
 
     def _take_frame(self, frame: Frame) -> None:
-        self._check_expiry()
+        self._checked_token()
         self._relay.metrics.frames_in.inc()
         self._counts.frames_in += 1
         fault = self._fault(frame)
@@ -250,8 +226,7 @@ class Session:
         self._relay.metrics.frames_dropped.inc()
         self._counts.dropped += 1
         if not self._predicting and not frame.as_data_url:
-            reason = "A newer frame came before there was room for this one."
-            self._connection.send(encode_result(self._result(frame, Prediction(image=b"", reason=reason), {})))
+            self._send_result(frame, held("A newer frame came before there was room for this one.", self._identity))
 
     def _fault(self, frame: Frame) -> NotFatal | None:
         if not frame.image:
@@ -263,9 +238,14 @@ class Session:
             )
         return None
 
-    def _check_expiry(self) -> None:
-        if self._token is not None and time.time() >= self._token.expires:
+    def _checked_token(self) -> SessionToken:
+        """The session's token, of which there is one after the hello. Raises BadToken once it has expired, and
+        PeerGone where the session is over for another reason: nothing is taken or answered any more."""
+        if self._token is None or time.time() >= self._token.expires:
             raise BadToken("The session token has expired. Fetch a fresh one from the page's server.")
+        if self._ended.ready():
+            raise PeerGone("The session is over.")
+        return self._token
 
     # --- predicting
 
@@ -286,21 +266,21 @@ class Session:
                 waiting = self._take_newest()
                 if waiting.fault is not None:
                     raise waiting.fault
-                prediction, timings = self._predict(backend, waiting)
+                answer = self._predict(backend, waiting)
         except PredictionRefused as error:
             if error.about_the_token:
                 raise BadToken(f"The prediction service refuses the session: {error}") from None
+            waiting = waiting or self._take_newest()
             self._trouble = None
-            if waiting is not None:
-                self._tell(error, waiting.frame.sequence)
-                self._hold(waiting.frame, error)
+            self._tell(error, waiting.frame.sequence)
+            answer = held(str(error), self._identity)
         except NotFatal as error:
             waiting = waiting or self._take_newest()
             self._suffer(error, waiting)
-            self._hold(waiting.frame, error)
+            answer = held(str(error), self._identity)
         else:
             self._trouble = None
-            self._answer(waiting.frame, prediction, timings)
+        self._answer(waiting.frame, answer)
 
     def _take_newest(self) -> Waiting:
         """The newest frame; from here until its result is sent it is being predicted."""
@@ -310,9 +290,8 @@ class Session:
         assert waiting is not None  # noqa: S101  `_arrived` says so, and only this greenlet takes
         return waiting
 
-    def _predict(self, backend: Backend, waiting: Waiting) -> tuple[Prediction, dict[str, float]]:
-        """The prediction, and the frame's stages so far in ms: the service's own, and the relay's."""
-        assert self._token is not None  # noqa: S101
+    def _predict(self, backend: Backend, waiting: Waiting) -> Answer:
+        token = self._checked_token()
         began = monotonic()
         frame = waiting.frame
         request = PredictionRequest(
@@ -321,10 +300,12 @@ class Session:
             identity=self._identity,
             options=self._options,
             track=self._track,
-            trace=self._trace(frame.sequence),
+            trace=trace_id(token.session, frame.sequence),
         )
         prediction = self._relay.balancer.predict(backend, request, still_newest=lambda: self._mailbox.empty)
         took = monotonic() - began
+        # Once more: what was revoked while it was predicted is not shown.
+        self._relay.revocations.check(token.session, request.identity)
         self._track = prediction.track
         metrics = self._relay.metrics
         metrics.queue.observe(began - waiting.since)
@@ -337,7 +318,7 @@ class Session:
             "relay.queue": round((began - waiting.since) * 1000, 3),
             "relay.predict": round(took * 1000, 3),
         }
-        return prediction, timings
+        return Answer(prediction, request.identity, timings)
 
     def _suffer(self, error: NotFatal, waiting: Waiting) -> None:
         """A frame was not predicted; tell the page when trouble begins, not with every frame of it."""
@@ -348,48 +329,30 @@ class Session:
 
     # --- answering
 
-    def _hold(self, frame: Frame, error: NotFatal) -> None:
-        self._answer(frame, Prediction(image=b"", reason=str(error)), {})
-
-    def _answer(self, frame: Frame, prediction: Prediction, timings_ms: Mapping[str, float]) -> None:
-        if self._ended.ready():
-            return  # revoked, or over, while it was predicted
+    def _answer(self, frame: Frame, answer: Answer) -> None:
         began = monotonic()
         metrics = self._relay.metrics
         if frame.as_data_url:
-            self._answer_data_url(frame, prediction)
+            self._send_data_url(frame, answer)
         else:
-            self._connection.send(encode_result(self._result(frame, prediction, timings_ms)))
-        if prediction.image:
+            self._send_result(frame, answer)
+        if answer.prediction.image:
             metrics.frames_out.inc()
             self._counts.frames_out += 1
         else:
             metrics.frames_held.inc()
         metrics.send.observe(monotonic() - began)
 
-    def _answer_data_url(self, frame: Frame, prediction: Prediction) -> None:
-        if prediction.image:
-            self._connection.send(encode_data_url(prediction.image))
+    def _send_result(self, frame: Frame, answer: Answer) -> None:
+        session = self._checked_token().session
+        self._connection.send(encode_result(replies.result(frame, answer, session, degraded=bool(self._trouble))))
+
+    def _send_data_url(self, frame: Frame, answer: Answer) -> None:
+        if answer.prediction.image:
+            self._connection.send(encode_data_url(answer.prediction.image))
         else:
-            self._tell(Held(prediction.reason or "The prediction service held this frame."), frame.sequence)
-
-    def _result(self, frame: Frame, prediction: Prediction, timings_ms: Mapping[str, float]) -> Result:
-        flags = Flag.SWAPPED if prediction.swapped and prediction.image else Flag.NONE
-        flags |= Flag.NONE if prediction.image else Flag.HELD
-        flags |= Flag.DEGRADED if self._trouble else Flag.NONE
-        metadata = {
-            "faces": list(prediction.faces),
-            "swapped": bool(flags & Flag.SWAPPED),
-            "timings_ms": timings_ms,
-            "identity": self._identity,
-            "reason": prediction.reason,
-            "trace": self._trace(frame.sequence),
-        }
-        return Result(frame.sequence, frame.capture_us, flags, metadata, prediction.image)
-
-    def _trace(self, sequence: int) -> str:
-        assert self._token is not None  # noqa: S101
-        return f"{self._token.session[:TRACE_SESSION_DIGITS]}{sequence:08x}"
+            reason = answer.prediction.reason or "The prediction service held this frame."
+            self._tell(Held(reason), frame.sequence)
 
     # --- watching the clock
 
@@ -399,23 +362,10 @@ class Session:
             now = monotonic()
             self._connection.check(now)
             self._stream.check(now)
-            self._check_expiry()
             if self._token is not None:
-                self._send_stats()
-
-    def _send_stats(self) -> None:
-        counts, self._counts = self._counts, Counts()
-        mean = round(counts.predict_ms / counts.predictions, 2) if counts.predictions else None
-        stats = {
-            "type": "stats",
-            "frames_in": counts.frames_in,
-            "frames_out": counts.frames_out,
-            "dropped": counts.dropped,
-            "predict_ms": mean,
-            "state": "degraded" if self._trouble else "ok",
-            "reason": self._trouble,
-        }
-        self._connection.send_if_free(encode_json(stats))
+                self._checked_token()
+                counts, self._counts = self._counts, Counts()
+                self._connection.send_if_free(counts.stats(self._trouble))
 
     def revoked(self, kind: str, id_: str) -> None:
         """The feed says that an identity or a session is revoked: end, if it is this one's."""
@@ -423,12 +373,6 @@ class Session:
             return
         if (kind == "identity" and id_ == self._identity) or (kind == "session" and id_ == self._token.session):
             self.end(Revoked(f"This {kind} has been revoked."))
-
-
-def _error_text(error: RelayError, sequence: int | None, fatal: bool) -> str:
-    return encode_json(
-        {"type": "error", "code": error.code, "message": str(error), "sequence": sequence, "fatal": fatal}
-    )
 
 
 def _place(error: BaseException) -> str:

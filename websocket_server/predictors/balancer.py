@@ -100,11 +100,13 @@ class Balancer:
         self._waiting.append(turn)
         try:
             return bool(seconds > 0 and turn.wait(seconds))
+        except BaseException:
+            if turn.is_set():
+                self._wake()  # killed between being woken and waking: the turn is the next one's
+            raise
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-            elif not turn.is_set():
-                self._wake()  # killed between being woken and waking: the turn is the next one's
 
     def _wake(self) -> None:
         if self._waiting:
