@@ -114,6 +114,10 @@ class ModelPrediction:
         answer = self._run(picture, instance)
         return answer.picture, answer.json()
 
+    def engine_of(self, package: IdentityPackage, engine: str) -> SwapEngine:
+        """The loaded `engine` of `package`; whether anybody may use it is not asked here."""
+        return self._engines.get(package.folder, engine, package)
+
     def _predict_one(self, instance: Any) -> Any:
         try:
             if isinstance(instance, str):
@@ -161,7 +165,7 @@ class ModelPrediction:
         if engine not in package.engines:
             has = " and ".join(package.engines)
             raise BadInstance(f"`options.engine`: {package.id} has {has}; received {engine!r}.")
-        return self._engines.get(package.folder, engine, package)
+        return self.engine_of(package, engine)
 
     def _check_allowed(self, package: IdentityPackage, session: Session | None) -> None:
         """Whether the session, or anybody at all, may wear this identity."""

@@ -48,7 +48,7 @@ def unlabelled() -> tuple[Pipeline, list[BgrFrame]]:
 @pytest.fixture(scope="module")
 def persona(model: ModelPrediction) -> PhotoEngine:
     """The photo engine of p1."""
-    engine = model._engine(FrameOptions(engine="photo"), None)
+    engine = model.engine_of(model.identities.get("p1"), "photo")
     assert isinstance(engine, PhotoEngine)
     return engine
 
@@ -71,7 +71,7 @@ def test_the_swapped_face_is_nearer_to_the_persona_than_to_the_wearer(
     track, to_persona, to_wearer = None, [], []
     for index, frame in enumerate(frames(wearer)[:60]):
         request = FrameRequest(png(frame), FrameOptions(quality=95), track, captured_us=index * 66_667)
-        answer = model.pipeline.run(request, model._engine(FrameOptions(identity=identity, engine="photo"), None))
+        answer = model.pipeline.run(request, model.engine_of(model.identities.get(identity), "photo"))
         track = answer.track
         assert answer.swapped
         if index % 6 == 5:
