@@ -1,6 +1,6 @@
 """The certificate that exports are signed with: the operator's, or a self-made one.
 
-A self-made certificate proves that a file was not changed since it left this server; it does not prove who runs the server.
+A self-made certificate proves that a file was not changed since it left this server, not who runs the server.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _make(folder: Path) -> None:
 
 
 def self_made() -> SigningIdentity:
-    """A new root and a signer below it, with the extensions that the C2PA specification's certificate profile asks for."""
+    """A new root and a signer below it, with the extensions that C2PA's certificate profile asks for."""
     root_key, signer_key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
     root_name, signer_name = _name("Root"), _name("Exports")
     root = (

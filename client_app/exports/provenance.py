@@ -1,4 +1,4 @@
-"""Signed metadata of a picture or a film, as the C2PA specification has it (https://spec.c2pa.org), made and read in memory."""
+"""Signed metadata of a picture or a film, by the C2PA specification (https://spec.c2pa.org), in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEDIA_TYPES = {"image/jpeg": "jpg", "image/png": "png", "video/mp4": "mp4"}
 """What can be signed, and the name's ending. WebM cannot carry a signature."""
 SIGNATURES = {"image/jpeg": (0, b"\xff\xd8\xff"), "image/png": (0, b"\x89PNG\r\n\x1a\n"), "video/mp4": (4, b"ftyp")}
 
-# Nothing is fetched from outside for a file that somebody hands in; no thumbnail: it would be a second, unlabelled copy.
+# Nothing is fetched for a file that somebody hands in; no thumbnail: it would be a second, unlabelled copy.
 OFFLINE = {
     "builder": {"thumbnail": {"enabled": False}},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},

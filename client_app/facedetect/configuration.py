@@ -40,6 +40,8 @@ class Settings:
     session_pixels: int = setting(1280 * 720, "most pixels of a session's frame")
     session_minutes: int = setting(60, "longest session, in minutes")
     picture_bytes: int = setting(12 << 20, "largest picture that `POST /image` takes")
+    export_bytes: int = setting(31 << 20, "largest snapshot or recording to sign or verify; App Engine takes 32 MB")
+    export_certificate: str = setting("var/c2pa", "folder of `certificate.pem` and `key.pem`, which sign exports")
 
     @property
     def gallery_folder(self) -> Path:

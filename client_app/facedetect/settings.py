@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "facedetect",  # before staticfiles: its runserver is the one to run
     "django.contrib.staticfiles",
     "identities",
+    "exports",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

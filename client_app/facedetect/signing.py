@@ -17,9 +17,11 @@ from facedetect.errors import NotAllowed, Unavailable
 
 ALGORITHM = "EdDSA"
 ISSUER = "faceswap-client"
-SESSION_AUDIENCES = ["faceswap-relay", "faceswap-prediction"]
+PREDICTION_AUDIENCE = "faceswap-prediction"
+SESSION_AUDIENCES = ["faceswap-relay", PREDICTION_AUDIENCE]
 REVOCATIONS_AUDIENCE = "faceswap-revocations"
 SESSION_SECONDS = 300
+OPERATOR_SECONDS = 60
 RENEWAL_GRACE_SECONDS = 3600
 """How long after its end a token can still be renewed: a laptop that slept goes on as the same session."""
 
@@ -63,6 +65,11 @@ def sign_session(settings: Settings, session: str, identities: Mapping[str, str]
 def sign_feed(settings: Settings, cursor: int, entries: list[dict[str, Any]]) -> str:
     """One answer of the feed of revocations."""
     return _sign(settings, {"aud": REVOCATIONS_AUDIENCE, "cursor": cursor, "entries": entries}, SESSION_SECONDS)
+
+
+def sign_operator(settings: Settings) -> str:
+    """What the prediction service's studio calls ask for; good for one call."""
+    return _sign(settings, {"aud": [PREDICTION_AUDIENCE], "scope": "operator"}, OPERATOR_SECONDS)
 
 
 def session_of(settings: Settings, token: str) -> str:

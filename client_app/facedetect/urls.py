@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from facedetect import views
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("session", views.session, name="session"),
     path("image", views.image, name="image"),
     path("revocations", views.feed, name="revocations"),
+    path("", include("exports.urls")),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]

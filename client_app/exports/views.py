@@ -1,0 +1,108 @@
+"""Signing what the page saves, and reading what somebody found."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_http_methods, require_POST
+
+from exports import certificate, findings, provenance
+from exports.certificate import SigningIdentity
+from exports.errors import FileTooLarge, UnmarkedFile
+from exports.marks import Marks, MarksReader
+from facedetect.configuration import ROOT, Settings
+from facedetect.errors import BadRequest, Unavailable, UnknownIdentity
+from facedetect.signing import session_of
+from facedetect.views import offered, tells_errors
+
+FACESWAP: Settings = settings.FACESWAP
+MOST_AT_A_TIME = 2
+"""Files in memory at a time, each up to `FACESWAP_EXPORT_BYTES`: the next ones are asked to come again."""
+TOKEN_HEADER = "X-Faceswap-Session"  # noqa: S105 - a header's name
+IDENTITY_HEADER = "X-Faceswap-Identity"
+
+_places = threading.BoundedSemaphore(MOST_AT_A_TIME)
+
+
+@cache
+def signing_identity() -> SigningIdentity:
+    return certificate.load(ROOT / FACESWAP.export_certificate)
+
+
+@cache
+def marks_reader() -> MarksReader:
+    return MarksReader(FACESWAP)
+
+
+@contextmanager
+def uploaded(request: HttpRequest) -> Iterator[tuple[bytes, str]]:
+    """The request's body, which is the file itself, and its media type. It is read in memory and never touches a disk.
+
+    Raises FileTooLarge, UnsupportedFile, BadRequest, and Unavailable while others' files fill the memory.
+    """
+    length = request.headers.get("Content-Length", "")
+    if not length.isdecimal() or not int(length):
+        raise BadRequest("Expected a file with its Content-Length; received none. Choose a file.")
+    if int(length) > FACESWAP.export_bytes:
+        raise FileTooLarge(f"Expected a file of at most {FACESWAP.export_bytes >> 20} MB. Choose a shorter one.")
+    if not _places.acquire(blocking=False):
+        raise Unavailable("Too many files are being looked at. Try again in a moment.")
+    try:
+        data = request.read(int(length))
+        yield data, provenance.media_type(data)
+    finally:
+        _places.release()
+
+
+@require_POST
+@never_cache
+@tells_errors
+def sign(request: HttpRequest) -> HttpResponseBase:
+    """A snapshot or recording in, the same file out, signed; only where its watermark is this session's."""
+    session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""))
+    identity = request.headers.get(IDENTITY_HEADER, "")
+    card = offered().get(identity)
+    if card is None:
+        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
+    with uploaded(request) as (data, media):
+        if not marks_reader().read(data, media).belong_to(session):
+            raise UnmarkedFile("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
+        signed = provenance.sign(data, media, signing_identity(), session, card.id, card.consent_hash)
+    response = HttpResponse(signed, content_type=media)
+    ending = provenance.MEDIA_TYPES[media]
+    response.headers["Content-Disposition"] = f'attachment; filename="ai-modified-{session[:8]}.{ending}"'
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@ensure_csrf_cookie
+@never_cache
+@tells_errors
+def verify(request: HttpRequest) -> HttpResponseBase:
+    """The public page where anybody learns what a file's marks say; a POST of the file answers with them, as JSON."""
+    if request.method != "POST":
+        return render(request, "exports/verify.html", {"most_bytes": FACESWAP.export_bytes})
+    marks: Marks | None
+    with uploaded(request) as (data, media):
+        found = provenance.read(data, media, signing_identity())
+        try:
+            marks = marks_reader().read(data, media)
+        except Unavailable:
+            marks = None
+    return JsonResponse(
+        {
+            "signature": dataclasses.asdict(found) if found else None,
+            "watermark": {"frames": marks.frames, "sessions": marks.sessions} if marks else None,
+            "verdict": findings.verdict(found, marks),
+            "sentences": findings.sentences(found, marks),
+        }
+    )
