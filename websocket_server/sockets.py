@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -221,6 +222,18 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
 
 class RelayServer(PyWSGIServer):  # type: ignore[misc]
     """The server of one worker. gunicorn closes it on SIGTERM, then waits for its connections to end: so end them."""
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
+        """TLS: gevent's own waits for the handshake for ever, and prints a traceback where it fails."""
+        sockets: Sockets = self.application.extensions[EXTENSION]
+        try:
+            with Timeout(sockets.request_seconds, TimeoutError("TLS handshake not done in time")):
+                secured = self.wrap_socket(client_socket, **self.ssl_args)
+        except OSError:
+            client_socket.close()
+            return
+        with contextlib.closing(secured):
+            self.handle(secured, address)
 
     def start(self) -> None:
         super().start()
