@@ -6,6 +6,7 @@ What it is called and needs is in `pyproject.toml`.
 from setuptools import find_packages, setup
 
 setup(
+    license="Apache-2.0",
     packages=find_packages(include=["prediction_model", "prediction_model.*"]),
     package_data={
         "prediction_model": [
