@@ -48,23 +48,16 @@ def outline(mesh: Mesh, size: int) -> Mask:
     """
     scale = DRAWN_AT / size
     hull = cv2.convexHull(np.ascontiguousarray(mesh[:, :2]) * scale)[:, 0]
-    drawn = np.zeros((DRAWN_AT, DRAWN_AT), np.float32)
-    cv2.fillConvexPoly(drawn, _fixed_point(hull), 1.0, cv2.LINE_AA, _SHIFT)
+    drawn = np.zeros((DRAWN_AT, DRAWN_AT), np.uint8)
+    cv2.fillConvexPoly(drawn, _fixed_point(hull), 1, cv2.LINE_8, _SHIFT)
     drawn[[0, -1]] = 0
     drawn[:, [0, -1]] = 0
-    top, jaw = (_feathered(drawn, feather) for feather in (FEATHER_TOP, FEATHER_JAW))
+    depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3) / DRAWN_AT
     rows = np.arange(DRAWN_AT, dtype=np.float32) / DRAWN_AT
-    down = np.clip((rows - TOP) / (JAW - TOP), 0, 1)[:, None]
-    soft = top + (jaw - top) * down
+    feather = np.interp(rows, (TOP, JAW), (FEATHER_TOP, FEATHER_JAW)).astype(np.float32)[:, None]
+    ramp = np.clip((depth - INSET) / feather, 0, 1)
+    soft = ramp * ramp * (3 - 2 * ramp)
     return cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def _feathered(drawn: Mask, feather: float) -> Mask:
-    """`drawn` [128, 128], whose edge is now `feather` of a side wide and lies inside the old one."""
-    reach = max(round(DRAWN_AT * (INSET + feather / 2)), 1)
-    inner = cv2.erode(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    width = max(round(DRAWN_AT * feather / 2) | 1, 3)
-    return np.asarray(cv2.blur(cv2.blur(inner, (width, width)), (width, width)), np.float32)
 
 
 def parts(mesh: Mesh, size: int, *, eyes: bool, mouth: bool) -> Mask | None:

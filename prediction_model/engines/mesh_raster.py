@@ -63,14 +63,14 @@ def rasterise(
     triangle, row = _runs(top, bottom - top + 1)
     lowest, highest = np.full(row.shape, 0.0), np.full(row.shape, grid - 1.0)
     y = row.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for start, end in ((a, b), (b, c), (c, a)):
-            # Inside is where dx * (y - y0) - dy * (x - x0) >= 0: one bound on x for each edge of each row.
-            dx, dy = (end - start)[triangle].T
-            x0, y0 = start[triangle].T
-            crossing = x0 + dx * (y - y0) / dy
-            lowest = np.where(dy < 0, np.maximum(lowest, crossing), lowest)
-            highest = np.where(dy > 0, np.minimum(highest, crossing), highest)
+    for start, end in ((a, b), (b, c), (c, a)):
+        # Inside is where dx * (y - y0) - dy * (x - x0) >= 0: each edge bounds x from below or from above.
+        dx, dy = (end - start).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = np.where(dy == 0, 0, dx / dy)
+        base = start[:, 0] - slope * start[:, 1]
+        lowest = np.maximum(lowest, np.where(dy < 0, base, -np.inf)[triangle] + slope[triangle] * y)
+        highest = np.minimum(highest, np.where(dy > 0, base, np.inf)[triangle] + slope[triangle] * y)
     first = np.ceil(lowest - _EDGE).astype(np.intp)
     span, column = _runs(first, np.floor(highest + _EDGE).astype(np.intp) - first + 1)
     owner = triangle[span]
