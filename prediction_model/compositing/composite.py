@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from prediction_model.compositing.colour import compare, follow, relight
 from prediction_model.compositing.detail import soften, softness
+from prediction_model.compositing.glare import eyes_seen
 from prediction_model.compositing.mask import outline, parts
 from prediction_model.compositing.paste import fit_to_frame, paste, shrink_matrix
 from prediction_model.errors import PredictionError
@@ -56,7 +57,8 @@ def composite(
     look = Look(gains, contrast, softness(crop, face, scale, before, seconds))
     lit = soften(relight(face, gains, contrast, light.skin), look.softness, max(scale, 1.0))
     mesh = (live.mesh if swapped.mesh is None else swapped.mesh) / np.float32(factor)
-    showing = parts(mesh, size, eyes=live_eyes, mouth=live_mouth)
+    eyes = eyes_seen(crop, live.mesh / np.float32(factor)) if live_eyes else (0.0, 0.0)
+    showing = parts(mesh, size, eyes=eyes, mouth=float(live_mouth))
     if showing is not None:
         moved = None if swapped.moved is None else swapped.moved / np.float32(factor)
         lit = _with_live_parts(lit, crop, showing, moved)

@@ -60,15 +60,25 @@ def outline(mesh: Mesh, size: int) -> Mask:
     return cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def parts(mesh: Mesh, size: int, *, eyes: bool, mouth: bool) -> Mask | None:
-    """The eyeballs and the inside of the mouth, feathered: float32 [size, size], or None when neither is asked for."""
-    polygons = [_eye(mesh[list(eye), :2]) for eye in (RIGHT_EYE, LEFT_EYE)] if eyes else []
-    if mouth:
-        polygons.append(mesh[list(INNER_MOUTH), :2])
-    if not polygons:
+def parts(mesh: Mesh, size: int, *, eyes: tuple[float, float], mouth: float) -> Mask | None:
+    """The eyeballs and the inside of the mouth, feathered.
+
+    Args:
+        mesh: float32 [468, 3] in crop pixels.
+        size: the crop's side.
+        eyes: how much of the right and of the left eye is wanted, 0 to 1.
+        mouth: the same of the mouth.
+
+    Returns:
+        float32 [size, size], or None when nothing is wanted.
+    """
+    if not any(eyes) and not mouth:
         return None
     drawn = np.zeros((size, size), np.float32)
-    cv2.fillPoly(drawn, [_fixed_point(polygon) for polygon in polygons], 1.0, cv2.LINE_AA, _SHIFT)
+    polygons = [(_eye(mesh[list(eye), :2]), weight) for eye, weight in zip((RIGHT_EYE, LEFT_EYE), eyes, strict=True)]
+    for polygon, weight in [*polygons, (mesh[list(INNER_MOUTH), :2], mouth)]:
+        if weight > 0:
+            cv2.fillPoly(drawn, [_fixed_point(polygon)], weight, cv2.LINE_AA, _SHIFT)
     width = max(round(size * PART_FEATHER) | 1, 3)
     return cv2.GaussianBlur(drawn, (width, width), 0)
 

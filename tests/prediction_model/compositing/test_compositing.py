@@ -8,6 +8,7 @@ import pytest
 
 from prediction_model.compositing.colour import compare, follow, relight
 from prediction_model.compositing.detail import blur_of
+from prediction_model.compositing.glare import eyes_seen
 from prediction_model.compositing.mask import outline, parts
 from prediction_model.compositing.paste import paste
 from prediction_model.compositing.veil import PIXELS_ACROSS, veil_face, veil_frame
@@ -66,14 +67,14 @@ def test_the_outline_is_zero_outside_the_mesh_and_whole_within() -> None:
 def test_parts_are_where_eyes_and_mouth_are() -> None:
     mesh = template_mesh()
     mesh[14, 1] += 12  # the lower lip's middle: an open mouth
-    eyes = parts(mesh, SIZE, eyes=True, mouth=False)
-    mouth = parts(mesh, SIZE, eyes=False, mouth=True)
+    eyes = parts(mesh, SIZE, eyes=(1.0, 1.0), mouth=0.0)
+    mouth = parts(mesh, SIZE, eyes=(0.0, 0.0), mouth=1.0)
     assert eyes is not None and mouth is not None
     x, y = (mesh[33, :2] + mesh[133, :2]).astype(int) // 2
     assert eyes[y, x] > 0.9 and mouth[y, x] == 0
     x, y = (mesh[13, :2] + mesh[14, :2]).astype(int) // 2
     assert mouth[y, x] > 0.5 and eyes[y, x] == 0
-    assert parts(mesh, SIZE, eyes=False, mouth=False) is None
+    assert parts(mesh, SIZE, eyes=(0.0, 0.0), mouth=0.0) is None
 
 
 @pytest.mark.parametrize("angle", [0, 25])
@@ -91,6 +92,18 @@ def test_paste_touches_nothing_outside_the_mask(angle: float, scale: float) -> N
     touched = cv2.dilate(touched.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert np.array_equal(frame[~touched], before[~touched])
     assert frame[130, 150].tolist() == [128, 0, 255]
+
+
+def test_glare_is_no_eye(frames: Frames, finder: FaceFinder) -> None:
+    for at in (0, 45, 80):  # at 45 the eyes are closed
+        frame = frames("w2")[at]
+        crop = align(frame, finder.find(frame, None, 0.0).faces[0].mesh, SIZE)
+        assert min(eyes_seen(crop.crop, crop.mesh)) > 0.9
+    shining = crop.crop.copy()
+    x, y = crop.mesh[[33, 133, 159, 145], :2].mean(axis=0)
+    cv2.circle(shining, (round(float(x)), round(float(y))), 16, (0.7, 0.8, 0.9), -1)
+    right, left = eyes_seen(shining, crop.mesh)
+    assert right < 0.1 and left > 0.9
 
 
 def test_paste_survives_a_face_half_outside() -> None:
