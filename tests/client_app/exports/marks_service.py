@@ -26,9 +26,10 @@ VERIFIER = TokenVerifier(SETTINGS.verify_key)
 
 def first_frame(body: bytes, media: str) -> BgrFrame | None:
     if media == "video/mp4":
-        with av.open(io.BytesIO(body)) as film:
-            return next(film.decode(video=0)).to_ndarray(format="bgr24")
-    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+        with av.open(io.BytesIO(body), "r") as film:
+            return np.asarray(next(film.decode(video=0)).to_ndarray(format="bgr24"), np.uint8)
+    picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    return None if picture is None else np.asarray(picture, np.uint8)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
 
 from exports import certificate, provenance
@@ -23,7 +24,7 @@ SESSION = "0123456789abcdef" * 2
 def frame(wearers: Path) -> BgrFrame:
     """uint8 [480, 640, 3]."""
     with av.open(str(wearers / "w1.mp4")) as film:
-        return next(film.decode(video=0)).to_ndarray(format="bgr24")
+        return np.asarray(next(film.decode(video=0)).to_ndarray(format="bgr24"), np.uint8)
 
 
 @pytest.fixture(scope="module")
