@@ -1,11 +1,13 @@
 """How good a swap is: identity, expression, light steadiness, seams, leaks, and the distance to the true swap.
 
-Sets: `actors` (the sources and performances kept for measuring, with the true swap beside each), `clips` (real people) and, without
-private material, `wearers` (the two committed ones). Metric names are `<engine>.<set>.<metric>`:
+Sets: `actors` (the sources and performances kept for measuring, with the true swap beside each), `clips` (real
+people) and, without private material, `wearers` (the two committed ones). Metric names are
+`<engine>.<set>.<metric>`:
 
 nearer_persona_share    of the frames described, how many are nearer to the persona than to the wearer's own frame
-persona_distance_mean   dlib descriptor, output to the persona's picture; `wearer_distance_mean`: output to the wearer's frame
-psnr_db, ssim           the engine's aligned face against the true swap inside its face, before the light is matched (actors)
+persona_distance_mean   dlib descriptor, output to the persona's picture
+wearer_distance_mean    the same, output to the wearer's frame
+psnr_db, ssim           the engine's aligned face against the true swap, before the light is matched (actors)
 mouth_correlation       of the mouth's opening over the frames, output against input; `blink_correlation`: of the lids'
 mesh_error              mean distance of the output's mesh to the input's, in distances between the eyes
 flicker_ratio           frame-to-frame change of the stabilised face, output against input
@@ -94,7 +96,8 @@ class Studio:
     def take(
         self, frames: Iterable[BgrFrame], engine: SwapEngine, reference: Descriptor, every: int, still: bool
     ) -> tuple[Take, list[tuple[BgrFrame, BgrFrame]]]:
-        """Swap `frames` (one person; `still`: single pictures, not a video); return measures and some frames, live and swapped."""
+        """Swap `frames` (one person; `still`: single pictures, not a video); return measures and some frames,
+        live and swapped."""
         take, looks = Take(), []
         track: str | None = None
         before: tuple[BgrFrame, BgrFrame] | None = None
@@ -141,7 +144,9 @@ class Studio:
 def run(data: Path | None, arguments: Sequence[str] = ()) -> Mapping[str, float]:
     """Measure; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks quality")
-    parser.add_argument("--engine", action="append", choices=("autoencoder", "photo"), help="default: both, where packaged")
+    parser.add_argument(
+        "--engine", action="append", choices=("autoencoder", "photo"), help="default: both, where packaged"
+    )
     parser.add_argument("--identity", action="append", help="default: two of the gallery for each wearer")
     parser.add_argument("--clip", type=Path, help="measure this video instead of the sets")
     parser.add_argument("--set", action="append", dest="sets", choices=("actors", "clips", "wearers"))
@@ -347,7 +352,11 @@ def _summary(takes: Sequence[Take]) -> dict[str, float]:
         if known:
             results[metric] = float(np.mean(known))
     for metric, name in (("flicker_ratio", "change"), ("seam_ratio", "seam")):
-        ratios = [np.mean([m for _, m in pairs]) / np.mean([v for v, _ in pairs]) for t in takes if (pairs := getattr(t, name))]
+        ratios = [
+            np.mean([m for _, m in pairs]) / np.mean([v for v, _ in pairs])
+            for t in takes
+            if (pairs := getattr(t, name))
+        ]
         if ratios:
             results[metric] = float(np.mean(ratios))
     for metric, name in (("psnr_db", "psnr"), ("ssim", "ssim")):

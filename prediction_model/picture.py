@@ -1,7 +1,7 @@
 """Pictures in and out, bounded: the pixel count is read from the header and checked before anything is decoded.
 
-JPEG, PNG, WebP and AVIF are read, whatever their colours (grey, CMYK, 16 bits, transparency), and turned upright by their EXIF
-orientation; OpenCV does the decoding.
+JPEG, PNG, WebP and AVIF are read, whatever their colours (grey, CMYK, 16 bits, transparency), and turned upright by
+their EXIF orientation; OpenCV does the decoding.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def read_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> BgrFrame:
         )
     if min(width, height) < SMALLEST_SIDE:
         raise UnreadablePicture(
-            f"Expected a picture of at least {SMALLEST_SIDE} pixels a side; received {width}×{height}. Send a larger one."
+            f"Expected a picture of at least {SMALLEST_SIDE} pixels a side; received {width}×{height}. "
+            "Send a larger one."
         )
     try:
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -1,4 +1,6 @@
-"""The prediction service's settings: read once, from the environment, then from the root `.env`; never changed afterwards."""
+"""The prediction service's settings: read once, from the environment, then from the root `.env`; never changed
+afterwards.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import os
 import sys
@@ -35,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     consent.add_argument("--kind", choices=("self", "release"), required=True)
     consent.add_argument("--subject", required=True, help="who consents")
     consent.add_argument("--document", type=Path, required=True, help="the signed document; its SHA-256 is kept")
-    consent.add_argument("--days", type=int, default=365, help=f"how long it holds, 1 to {LONGEST_DAYS} (default: %(default)s)")
+    consent.add_argument(
+        "--days", type=int, default=365, help=f"how long it holds, 1 to {LONGEST_DAYS} (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", choices=("largest", "all"), default="largest", help="default: %(default)s")
     parser.add_argument("--bystanders", choices=("blur", "leave"), default="blur", help="default: %(default)s")
     parser.add_argument(
-        "--on-failure", choices=("blur", "black"), default="blur", help="for frames without a face (default: %(default)s)"
+        "--on-failure",
+        choices=("blur", "black"),
+        default="blur",
+        help="for frames without a face (default: %(default)s)",
     )
     parser.add_argument("--model-dir", type=Path, help="folder of identity packages (default: the gallery)")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
@@ -74,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
             picture, answer = model.predict_frame(source.read_bytes(), {"options": options})
             partial.write_bytes(picture or b"")
             if not answer["swapped"]:
-                print(f"swap: no face was found in {source}; {target} shows it {arguments.on_failure}.", file=sys.stderr)
+                print(
+                    f"swap: no face was found in {source}; {target} shows it {arguments.on_failure}.", file=sys.stderr
+                )
         else:
             swap_video(source, partial, model, options, _bar())
     return 0

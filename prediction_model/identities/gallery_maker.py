@@ -1,7 +1,7 @@
 """Makes the gallery from the personas' pictures: `python -m prediction_model.identities.gallery_maker PERSONAS`.
 
-PERSONAS holds `pN.png` (1024 px, the blend) and `pN_cut.png` (768 px, the same head as a cut-out render). The blend gives
-`face.jpg`, from which the photo engine takes its texture; the portrait is its face over a soft plain backdrop.
+PERSONAS holds `pN.png` (1024 px, the blend) and `pN_cut.png` (768 px, the same head as a cut-out render). The blend
+gives `face.jpg`, from which the photo engine takes its texture; the portrait is its face over a soft plain backdrop.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ PORTRAIT_SIDE = 480
 FACE_SIDE = 640
 LICENCE = "Apache-2.0 (this project); sources CC0-1.0"
 PROVENANCE = (
-    "A face of nobody: two AI-made portraits (Stable Diffusion 3, CC0-1.0, faker-js/assets-person-portrait) morphed to the "
-    "mesh between them and averaged, by this project."
+    "A face of nobody: two AI-made portraits (Stable Diffusion 3, CC0-1.0, faker-js/assets-person-portrait) "
+    "morphed to the mesh between them and averaged, by this project."
 )
 
 
@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
         trained = (folder / "decoder.tflite").is_file()
         engines = ["autoencoder", "photo"] if trained else ["photo"]
         card = {
-            "format": 1, "id": f"p{number}", "name": name, "kind": "synthetic", "engine": engines[0], "engines": engines,
+            "format": 1, "id": f"p{number}", "name": name, "kind": "synthetic",
+            "engine": engines[0], "engines": engines,
             "licence": LICENCE, "provenance": PROVENANCE, "consent": None, "consent_hash": "", "metrics": {},
         }  # fmt: skip
         write_card(folder, card)
@@ -92,7 +93,7 @@ def _portrait(picture: BgrFrame, mesh: Mesh, backdrop: tuple[int, int, int]) -> 
     height, width = picture.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     glow = np.exp(-(((x - width / 2) / (0.55 * width)) ** 2 + ((y - 0.4 * height) / (0.6 * height)) ** 2))
-    plain = np.float32(backdrop) * (0.72 + 0.3 * glow[..., None])
+    plain = np.array(backdrop, np.float32) * (0.72 + 0.3 * glow[..., None])
     mixed = picture * matte + plain * (1 - matte)
     return _square(np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8), mesh, 1.85, PORTRAIT_SIDE)
 

@@ -95,7 +95,8 @@ def read_package(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """Write `card` as the package's `identity.json`, with the SHA-256 of every other file in `folder`; complete or not at all."""
+    """Write `card` as the package's `identity.json`, with the SHA-256 of every other file in `folder`; complete
+    or not at all."""
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != CARD}
     temporary = folder / f".{CARD}.partial"
     temporary.write_text(json.dumps({**card, "format": FORMAT, "files": files}, indent=2, ensure_ascii=False) + "\n")

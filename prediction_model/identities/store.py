@@ -51,7 +51,7 @@ class IdentityStore:
                 return self._package(folder)
         raise UnknownIdentity(f"No identity {identity!r} is served here.")
 
-    def list(self) -> list[IdentityPackage]:
+    def packages(self) -> list[IdentityPackage]:
         """Every package that holds, by id; those that do not are named in the log."""
         found: dict[str, IdentityPackage] = {}
         for place in self._places:
@@ -129,6 +129,6 @@ def _filesystem(url: str) -> tuple[Any, str]:
 
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # a missing package, an unknown scheme
         raise StoreUnreachable(url, error) from error
     return filesystem, str(root).rstrip("/")

@@ -28,7 +28,8 @@ CACHED_SIZES = 32
 
 @lru_cache(maxsize=CACHED_SIZES)
 def _pill(height: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The badge `height` pixels high: colour times alpha, float32 [h, w, 3] in 0 to 255, and 1 - alpha, float32 [h, w, 1]."""
+    """The badge `height` pixels high: colour times alpha, float32 [h, w, 3] in 0 to 255, and 1 - alpha, float32
+    [h, w, 1]."""
     tall = height * OVERSAMPLING
     face, thickness = cv2.FONT_HERSHEY_DUPLEX, max(1, tall // 26)
     scale = tall * 0.5 / cv2.getTextSize(TEXT, face, 1.0, thickness)[0][1]
@@ -66,8 +67,8 @@ def badge_box(width: int, height: int) -> tuple[int, int, int, int]:
             break
         if tall <= LEAST_HEIGHT:
             raise LabellingFailed(
-                f"Expected a frame of at least {wide}×{tall} pixels, which a readable label needs; received {width}×{height}. "
-                "Send a larger one."
+                f"Expected a frame of at least {wide}×{tall} pixels, which a readable label needs; received "
+                f"{width}×{height}. Send a larger one."
             )
         tall = max(LEAST_HEIGHT, tall - 1)
     margin = round(tall * MARGIN)

@@ -1,9 +1,10 @@
-"""The invisible label: 48 bits in the luma, put on where the face is swapped and read back from what was saved of it.
+"""The invisible label: 48 bits in the luma, put on where the face is swapped and read back from what was saved of
+it.
 
-One low DCT coefficient of each 32-pixel tile is moved to an even or odd multiple of a step (quantisation index modulation, Chen
-and Wornell, 2001). Which tile carries which bit, and which coefficient, follows a key. The bits are a 32-bit payload and its
-CRC-16; every tile votes with its distance from the decision border. It survives JPEG, rescaling and video coding; it does not
-survive cropping, turning or flipping.
+One low DCT coefficient of each 32-pixel tile is moved to an even or odd multiple of a step (quantisation index
+modulation, Chen and Wornell, 2001). Which tile carries which bit, and which coefficient, follows a key. The bits are
+a 32-bit payload and its CRC-16; every tile votes with its distance from the decision border. It survives JPEG,
+rescaling and video coding; it does not survive cropping, turning or flipping.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ STEP = 60.0
 """Of the coefficient, whose basis has unit length: a step moves the tile's pixels by at most ±60/32·2 grey levels."""
 BITS = 48
 LEAST_TILES = BITS
+HEADROOM = 4
+"""Grey levels kept free at both ends, which is as far as a tile's pixels are moved: black and white carry marks too."""
 CACHED_LAYOUTS = 32
 FREQUENCIES = ((1, 2), (2, 1), (2, 2), (1, 1))
 """Low enough to survive compression, high enough not to be seen."""
@@ -69,6 +72,7 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
             f"Expected a frame of at least {LEAST_TILES} tiles of {TILE} pixels, which the watermark needs; received "
             f"{width}×{height}. Send a larger one."
         )
+    np.clip(frame, HEADROOM, 255 - HEADROOM, out=frame)
     bits, pictures = _layout(rows, columns, key)
     wanted = _bits(payload)[bits].astype(np.float32)
     tiles = _tiles(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), rows, columns)

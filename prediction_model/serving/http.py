@@ -1,7 +1,8 @@
-"""The prediction service over HTTP, at the routes of AI Platform and Vertex AI, so that Google's own clients drive it unchanged.
+"""The prediction service over HTTP, at the routes of AI Platform and Vertex AI, so that Google's own clients drive
+it unchanged.
 
-A plain WSGI application: a frame costs one regular expression and two copies here. Any class with `from_path` and `predict` is
-served (`--class module:Class`); one that has `predict_frame` gets pictures without base64.
+A plain WSGI application: a frame costs one regular expression and two copies here. Any class with `from_path` and
+`predict` is served (`--class module:Class`); one that has `predict_frame` gets pictures without base64.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import base64
 import binascii
 import json
 import logging
+import os
 import re
 import struct
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client import multiprocess as prometheus_multiprocess
-from prometheus_client.values import MultiProcessValue, ValueClass
 
 from prediction_model.errors import BadInstance, PredictionError, RequestTooLarge, UnreadablePicture
 from prediction_model.types import JsonObject
@@ -41,11 +43,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 Reply = tuple[int, str, bytes]
 """HTTP status, content type, body."""
 
-REASONS = {
-    200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    409: "Conflict", 411: "Length Required", 413: "Content Too Large", 500: "Internal Server Error", 501: "Not Implemented",
-    503: "Service Unavailable", 507: "Insufficient Storage",
-}  # fmt: skip
+REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Model(Protocol):
@@ -77,9 +75,9 @@ class _Metrics:
         )
 
     def page(self) -> bytes:
-        if ValueClass is MultiProcessValue:
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
-            prometheus_multiprocess.MultiProcessCollector(registry)
+            prometheus_multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return bytes(generate_latest(registry))
         return bytes(generate_latest(self.registry))
 
@@ -135,7 +133,7 @@ class PredictionApp:
     def _predict(self, environ: Environ) -> Reply:
         try:
             body = json.loads(_read(environ))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadInstance('Expected a JSON object with "instances"; this is not JSON.') from None
         if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
             raise BadInstance('Expected a JSON object with a list "instances"; there is none.')

@@ -1,0 +1,159 @@
+"""A package is served when its hashes, kind and consent hold; otherwise it is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from prediction_model.errors import PackageRefused, StoreUnreachable, UnknownIdentity
+from prediction_model.identities.package import CARD, read_package, write_card
+from prediction_model.identities.store import IdentityStore
+from prediction_model.tokens import TokenVerifier
+from tests.prediction_model.keys import Signer
+
+Copy = Callable[..., Path]
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer()
+
+
+@pytest.fixture
+def tokens(signer: Signer) -> TokenVerifier:
+    return TokenVerifier(signer.verify_key)
+
+
+@pytest.fixture
+def copy(gallery: Path, tmp_path: Path) -> Copy:
+    """A copy of p2 under another id, whose card was changed and whose hashes hold."""
+
+    def make(identity: str = "p2", **changes: Any) -> Path:
+        folder = tmp_path / identity
+        shutil.copytree(gallery / "p2", folder)
+        write_card(folder, {**json.loads((folder / CARD).read_text()), "id": identity, **changes})
+        return folder
+
+    return make
+
+
+def test_the_shipped_eight_hold(gallery: Path) -> None:
+    packages = IdentityStore([gallery], TokenVerifier("")).packages()
+    assert [package.id for package in packages] == [f"p{number}" for number in range(1, 9)]
+    assert {package.kind for package in packages} == {"synthetic"}
+    assert all(package.card["licence"] and package.card["provenance"] for package in packages)
+    assert len({package.name for package in packages}) == 8
+
+
+def test_a_changed_file_is_refused(copy: Copy, tokens: TokenVerifier) -> None:
+    folder = copy()
+    read_package(folder, tokens)
+    with (folder / "portrait.jpg").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(PackageRefused, match=r"portrait.jpg is not the file"):
+        read_package(folder, tokens)
+
+
+def test_a_file_that_is_not_listed_is_refused(copy: Copy, tokens: TokenVerifier) -> None:
+    folder = copy()
+    (folder / "decoder2.tflite").write_bytes(b"")
+    with pytest.raises(PackageRefused, match="not listed"):
+        read_package(folder, tokens)
+
+
+def test_a_listed_file_outside_is_refused(copy: Copy, tokens: TokenVerifier) -> None:
+    folder = copy()
+    card = json.loads((folder / CARD).read_text())
+    card["files"]["../p1/portrait.jpg"] = "0" * 64
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(PackageRefused, match="is listed and not there"):
+        read_package(folder, tokens)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": "celebrity"}, "kind"),
+        ({"engine": "gan", "engines": ["gan"]}, "engines"),
+        ({"engine": "onnx"}, "engines"),
+        ({"kind": "self"}, "consent"),
+        ({"kind": "release", "consent": "a.b.c", "consent_hash": "0"}, "consent"),
+        ({"consent": "a.b.c"}, "synthetic"),
+    ],
+)
+def test_a_card_that_does_not_hold_is_refused(
+    copy: Copy, tokens: TokenVerifier, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(PackageRefused, match=reason):
+        read_package(copy(**changes), tokens)
+
+
+def test_a_real_person_with_consent_is_served(copy: Copy, tokens: TokenVerifier, signer: Signer) -> None:
+    consent, digest = signer.consent("me", "self")
+    package = read_package(copy("me", kind="self", consent=consent, consent_hash=digest), tokens)
+    assert package.consent_hash == digest
+    assert package.consent_expires > time.time()
+
+
+@pytest.mark.parametrize(
+    "consent",
+    [
+        lambda signer: signer.consent("someone-else", "self"),
+        lambda signer: signer.consent("me", "release"),
+        lambda signer: signer.consent("me", "self", exp=int(time.time()) - 1),
+        lambda signer: Signer().consent("me", "self"),
+        lambda signer: signer.consent("me", "self", aud="faceswap-prediction"),
+    ],
+    ids=["for another", "of another kind", "expired", "signed by another", "of another use"],
+)
+def test_a_consent_that_does_not_hold_refuses_the_package(
+    copy: Copy, tokens: TokenVerifier, signer: Signer, consent: Callable[[Signer], tuple[str, str]]
+) -> None:
+    token, digest = consent(signer)
+    with pytest.raises(PackageRefused, match="consent"):
+        read_package(copy("me", kind="self", consent=token, consent_hash=digest), tokens)
+
+
+@pytest.mark.parametrize("identity", ["p99", "../p1", "P1", "", "a/b", "p1\n", "x" * 65])
+def test_an_id_that_nobody_has_is_unknown(gallery: Path, identity: str) -> None:
+    with pytest.raises(UnknownIdentity):
+        IdentityStore([gallery], TokenVerifier("")).get(identity)
+
+
+def test_a_deleted_identity_is_unknown_at_once(copy: Copy, tokens: TokenVerifier) -> None:
+    folder = copy()
+    store = IdentityStore([folder.parent], tokens)
+    store.get("p2")
+    shutil.rmtree(folder)
+    with pytest.raises(UnknownIdentity):
+        store.get("p2")
+
+
+def test_a_package_from_a_url_is_kept_by_its_hash(copy: Copy, tokens: TokenVerifier, tmp_path: Path) -> None:
+    folder = copy("remote")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(folder), "/packages/remote", recursive=True)
+    try:
+        store = IdentityStore(["memory://packages"], tokens, tmp_path / "cache")
+        assert [package.id for package in store.packages()] == ["remote"]
+        kept = store.get("remote").folder
+        assert kept.is_relative_to(tmp_path / "cache") and (kept / "portrait.jpg").is_file()
+        memory.pipe_file("/packages/remote/portrait.jpg", b"another")
+        card = json.loads((folder / CARD).read_text())
+        memory.pipe_file(f"/packages/remote/{CARD}", json.dumps({**card, "name": "Another"}).encode())
+        with pytest.raises(PackageRefused, match="SHA-256"):
+            store.get("remote")
+    finally:
+        memory.rm("/packages", recursive=True)
+
+
+def test_a_store_that_does_not_answer_is_a_typed_error(tokens: TokenVerifier, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnreachable):
+        IdentityStore(["nosuchscheme://packages"], tokens, tmp_path).get("remote")
