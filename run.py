@@ -113,15 +113,15 @@ def output_of(what: str, *command: str) -> str:
     return ran.stdout
 
 
-def set_up(train: bool = False) -> None:
+def set_up(*extras: str) -> None:
     import tomllib
 
     make_venv()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     files = ["-r", "requirements.txt", "-r", "websocket_server/requirements.txt"]
     install("the services", files + project["dependencies"])
-    if train:
-        install("the training tools", project["optional-dependencies"]["train"])
+    for extra in extras:
+        install(f"the extra {extra}", project["optional-dependencies"][extra])
     install("the face models", ["--no-deps", *FACE_MODELS], [CHECK_FACE_MODELS])
     make_env_file()
 
@@ -290,7 +290,7 @@ def stop(running: "list[Service]") -> None:
 def start(options: argparse.Namespace) -> int:
     at = Addresses(options)
     at.check_free()
-    set_up(options.train)
+    set_up(*(["train"] if options.train else []))
     if options.https:
         files = (CERTIFICATE, CERTIFICATE_KEY)
         output_of("Making a certificate", PYTHON, "client_app/make_keys.py", "certificate", *files, *at.names)
@@ -351,7 +351,7 @@ def find_browser() -> str:
 
 def test(pytest_arguments: "list[str]") -> int:
     """Lint, types and every test; given arguments, only pytest with these."""
-    set_up()
+    set_up("train", "onnx")
     install("the test tools", ["-r", "requirements-test.txt"])
     environment = {**os.environ, "FACESWAP_BROWSER": os.environ.get("FACESWAP_BROWSER") or find_browser()}
     failed = []

@@ -135,6 +135,7 @@ def test_a_port_in_use_is_one_sentence_before_anything_is_made(
 ) -> None:
     tree = copy_tree()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", ports + 1))
         taken.listen()
         ended = subprocess.run(command(python, ports), cwd=tree, capture_output=True, text=True, timeout=30)
@@ -156,7 +157,7 @@ def test_a_failed_install_is_one_sentence(copy_tree: Callable[[], Path], python:
     assert ended.returncode == 1
     (sentence,) = ended.stderr.splitlines()
     assert sentence.startswith("Installing the services failed; ")
-    assert "django==0.0.1" in sentence
+    assert "No matching distribution found for " in sentence
 
 
 def test_a_python_too_old_is_one_sentence(root: Path) -> None:
