@@ -34,9 +34,17 @@ class PredictionRequest:
     trace: str = ""
     """32 hex digits that name this frame in every log: the session's first 24, then the sequence in 8."""
 
+    captured_us: int | None = None
+    """Capture time in microseconds by the page's clock; smoothing needs the time between frames."""
+
     def instance(self) -> JsonObject:
         """The instance of the prediction contract, without its image."""
-        return {"session": self.token, "track": self.track, "options": {**self.options, "identity": self.identity}}
+        return {
+            "session": self.token,
+            "track": self.track,
+            "captured_us": self.captured_us,
+            "options": {**self.options, "identity": self.identity},
+        }
 
     @property
     def traceparent(self) -> str:

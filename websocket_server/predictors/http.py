@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-import struct
-from typing import Any
 from urllib.parse import urlsplit
 
-from errors import PredictionRefused, PredictionUnavailable
-from predictors.base import Prediction, PredictionRequest, prediction_of
+from errors import PredictionUnavailable
+from predictors.base import Prediction, PredictionRequest
 from predictors.http1 import Answer, BadAnswer, HttpConnection, head
+from predictors.raw import CONTENT_TYPE, prediction_of_raw, raw_body, refusal_of
 from settings import Settings
 
-CONTENT_TYPE = "application/x-faceswap"
 RAW_PREDICT_PATH = "/v1/projects/faceswap/locations/local/endpoints/live:rawPredict"
 READY_PATH = "/readyz"
-JSON_LENGTH = struct.Struct("<I")
 MAX_IDLE_CONNECTIONS = 64
 READY_SECONDS = 1.0
-MAX_MESSAGE_CHARACTERS = 300
-RETRYABLE_REFUSALS = (408, 429)
 
 
 class HttpPredictor:
@@ -43,8 +37,7 @@ class HttpPredictor:
 
     def predict(self, request: PredictionRequest) -> Prediction:
         """See `Predictor.predict`."""
-        instance = json.dumps(request.instance(), separators=(",", ":")).encode()
-        body = (JSON_LENGTH.pack(len(instance)), instance, request.image)
+        body = raw_body(request)
         headers = {
             "Content-Type": CONTENT_TYPE,
             "Accept": CONTENT_TYPE,
@@ -54,17 +47,8 @@ class HttpPredictor:
         request_head = head("POST", self._path + RAW_PREDICT_PATH, self._authority, headers)
         answer = self._post(b"".join((request_head, *body)))
         if answer.status != 200:
-            raise _refusal(answer.status, answer.body)
-        try:
-            if answer.content_type != CONTENT_TYPE:
-                raise ValueError(f"expected {CONTENT_TYPE}")
-            (length,) = JSON_LENGTH.unpack_from(answer.body)
-            start = JSON_LENGTH.size + length
-            if start > len(answer.body):
-                raise ValueError("the answer is shorter than it says")
-            return prediction_of(json.loads(answer.body[JSON_LENGTH.size : start]), answer.body[start:])
-        except (ValueError, AttributeError, struct.error):
-            raise PredictionUnavailable(f"{self.name} gave an answer that cannot be read.") from None
+            raise refusal_of(answer.status, answer.body)
+        return prediction_of_raw(answer.content_type, answer.body, self.name)
 
     def _post(self, request: bytes) -> Answer:
         if self._idle:
@@ -113,19 +97,6 @@ class HttpPredictor:
         """Close idle connections."""
         while self._idle:
             self._idle.pop().close()
-
-
-def _refusal(status: int, answer: bytes) -> PredictionRefused | PredictionUnavailable:
-    """What an answer that is not 200 means."""
-    if not 400 <= status < 500 or status in RETRYABLE_REFUSALS:
-        return PredictionUnavailable(f"The prediction server answered {status}.")
-    type_, message = "refused", f"The prediction service answered {status}."
-    try:
-        error: Any = json.loads(answer)["error"]
-        type_, message = str(error["type"])[:64], str(error["message"])[:MAX_MESSAGE_CHARACTERS]
-    except (ValueError, KeyError, TypeError):
-        pass
-    return PredictionRefused(type_, message, status)
 
 
 def connect(address: str, settings: Settings) -> HttpPredictor:
