@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("relay")
 
+LATEST_CAPTURE_US = (1 << 63) - 1
+"""The prediction contract takes no later one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -301,6 +304,7 @@ class Session:
             options=self._options,
             track=self._track,
             trace=trace_id(token.session, frame.sequence),
+            captured_us=min(frame.capture_us, LATEST_CAPTURE_US),
         )
         prediction = self._relay.balancer.predict(backend, request, still_newest=lambda: self._mailbox.empty)
         took = monotonic() - began
