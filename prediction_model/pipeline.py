@@ -117,6 +117,7 @@ class Pipeline:
         track = decode_track(request.track, width, height)
         captured_us, seconds = _time(request.captured_us, track)
         faces: list[FoundFace] = []
+        lost: list[TrackedFace] = []
         kept: list[TrackedFace] = []
         since_detection = 0
         shown: BgrFrame | None = None
@@ -126,16 +127,14 @@ class Pipeline:
                     found = self.finder.find(frame, track, seconds)
                 else:
                     found = self.finder.at(frame, request.detections)
-                faces, since_detection = _primary_first(found.faces), found.since_detection
+                faces, lost, since_detection = _primary_first(found.faces), found.lost, found.since_detection
             if faces:
                 swapped = faces if options.faces == "all" else faces[:1]
                 with clock("swap"):
                     crops, shapes = _crops(frame, swapped, engine.crop_size)
                     results = engine.swap(crops)
                 with clock("paste"):
-                    if options.bystanders == "blur":
-                        for face in faces[len(swapped) :]:
-                            veil_face(frame, face.mesh)
+                    _veil_others(frame, faces[len(swapped) :], lost, options)
                     for face, crop, result, shape in zip(swapped, crops, results, shapes, strict=True):
                         kept.append(_composite(frame, face, crop, result, shape, engine, options, seconds))
                     shown = frame
@@ -143,7 +142,7 @@ class Pipeline:
             # Anything at all: the wearer must not be shown because of it.
             LOG.exception("a frame was not swapped: %s", type(error).__name__)
             shown, kept = None, []
-        kept += [TrackedFace(face.mesh[:, :2], None) for face in faces[len(kept) :]]
+        kept += [TrackedFace(face.mesh[:, :2], None) for face in faces[len(kept) :]] + lost
         swapped_any = shown is not None
         if shown is None:
             shown = _instead(frame, options)
@@ -205,6 +204,18 @@ def _composite(
         seconds=seconds,
     )
     return TrackedFace(face.mesh[:, :2], look, shape)
+
+
+def _veil_others(
+    frame: BgrFrame, bystanders: Sequence[FoundFace], lost: Sequence[TrackedFace], options: FrameOptions
+) -> None:
+    """Blur the faces that are not swapped, and the places where one that should be was last seen."""
+    if options.bystanders == "blur":
+        for bystander in bystanders:
+            veil_face(frame, bystander.mesh)
+    for face in lost:
+        if face.look is not None or options.bystanders == "blur":
+            veil_face(frame, face.points)
 
 
 def _instead(frame: BgrFrame, options: FrameOptions) -> BgrFrame | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from prediction_model.types import BgrFrame, Mesh
+from prediction_model.types import BgrFrame
 
 PIXELS_ACROSS = 10
 """What is left of a veiled face's width; 16 is where people begin to recognise each other."""
@@ -13,8 +14,8 @@ GROWN = 1.7
 """The veil covers the face's box times this: hair and ears identify too."""
 
 
-def veil_face(frame: BgrFrame, mesh: Mesh) -> None:
-    """Blur the face of `mesh` [468, 3] (frame pixels), and its surroundings, in place."""
+def veil_face(frame: BgrFrame, mesh: npt.NDArray[np.float32]) -> None:
+    """Blur the face of `mesh` [468, 2 or 3] (frame pixels), and its surroundings, in place."""
     low, high = mesh[:, :2].min(axis=0), mesh[:, :2].max(axis=0)
     centre, half = (low + high) / 2, (high - low) / 2 * GROWN
     left, top = np.maximum(np.floor(centre - half), 0).astype(int)

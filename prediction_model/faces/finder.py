@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ LARGEST_JUMP = 0.7
 """Of its own size: a face that seems to have moved further in one frame is another face."""
 SAME_FACE = 0.5
 """Two faces whose centres are nearer than this share of the larger one's size are one."""
+REMEMBERED_FRAMES = 45
+"""For how long a face that is not found is kept in mind."""
 FIRST_LOOKS = 2
 """Times the mesh network sees a new face: its first square is a guess from the box, its second fits."""
 
@@ -57,6 +59,8 @@ class Found:
     """Every face of one frame, at most `MAX_FACES`; those of the frame before first, in their order."""
 
     faces: list[FoundFace]
+    lost: list[TrackedFace]
+    """Faces of the frames before that were not found: they may still be there, behind a hand or turned away."""
     since_detection: int
     """Frames since the detector last ran."""
 
@@ -71,22 +75,23 @@ class FaceFinder:
     def find(self, frame: BgrFrame, track: Track | None, seconds: float) -> Found:
         """The faces in `frame` [H, W, 3], `seconds` after the frame that `track` tells of."""
         faces: list[FoundFace] = []
-        lost = track is None
+        lost: list[TrackedFace] = []
         for before in track.faces if track else ():
             face = self._follow(frame, before, seconds)
             if face is None:
-                lost = True
+                lost.append(replace(before, lost=before.lost + 1))
             elif not _known(face.mesh, faces):
                 faces.append(face)
         since = track.since_detection + 1 if track else 0
         if not faces or lost or (since >= DETECT_EVERY and len(faces) < MAX_FACES):
             since = 0
-            faces += self._look(frame, self._detector.detect(frame), faces)
-        return Found(faces, since)
+            faces += self._look(frame, self._detector.detect(frame), faces, lost)
+        missing = [face for face in lost if face.lost <= REMEMBERED_FRAMES and not _known(face.points, faces)]
+        return Found(faces, missing[: MAX_FACES - len(faces)], since)
 
     def at(self, frame: BgrFrame, detections: Sequence[Detection]) -> Found:
         """The faces in `frame` where the caller says that they are; the detector does not run."""
-        return Found(self._look(frame, detections, []), 0)
+        return Found(self._look(frame, detections, [], []), [], 0)
 
     def _follow(self, frame: BgrFrame, before: TrackedFace, seconds: float) -> FoundFace | None:
         size = _size(before.points)
@@ -96,7 +101,14 @@ class FaceFinder:
             return None
         return FoundFace(smooth(mesh, before.points, seconds), confidence, before)
 
-    def _look(self, frame: BgrFrame, detections: Sequence[Detection], known: Sequence[FoundFace]) -> list[FoundFace]:
+    def _look(
+        self,
+        frame: BgrFrame,
+        detections: Sequence[Detection],
+        known: Sequence[FoundFace],
+        lost: Sequence[TrackedFace],
+    ) -> list[FoundFace]:
+        """The faces of `detections` that are not `known`; one where a `lost` face was is that face."""
         fresh: list[FoundFace] = []
         for detection in detections:
             if len(known) + len(fresh) >= MAX_FACES:
@@ -108,7 +120,7 @@ class FaceFinder:
                 mesh, confidence = self._mesh.landmarks(frame, roi)
                 roi = roi_of_mesh(mesh)
             if confidence >= NEW_FACE_FLOOR and not _known(mesh, [*known, *fresh]):
-                fresh.append(FoundFace(mesh, confidence, None))
+                fresh.append(FoundFace(mesh, confidence, next((b for b in lost if _same(mesh, b.points)), None)))
         return fresh
 
 
@@ -122,11 +134,14 @@ def _centre(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return middle
 
 
+def _same(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
+    """Whether two meshes lie so near to each other that they must be one face."""
+    apart = float(np.hypot(*(_centre(one) - _centre(other))))
+    return apart < SAME_FACE * max(_size(one), _size(other))
+
+
 def _known(mesh: npt.NDArray[np.float32], faces: Sequence[FoundFace]) -> bool:
-    return any(
-        float(np.hypot(*(_centre(mesh) - _centre(face.mesh)))) < SAME_FACE * max(_size(mesh), face.size)
-        for face in faces
-    )
+    return any(_same(mesh, face.mesh) for face in faces)
 
 
 def _inside_known(detection: Detection, faces: Sequence[FoundFace]) -> bool:

@@ -27,6 +27,7 @@ MAX_GAIN = 8.0
 CONTRAST = (0.5, 1.0)
 SOFTNESS = (-0.8, 1.6)
 """What `Look` may hold."""
+MAX_LOST = 127
 SMALLEST_FACE = 8.0
 """Pixels: a smaller box in a track is a forged or a spoilt one."""
 
@@ -62,6 +63,8 @@ class TrackedFace:
     """How it looked; None when it was not swapped."""
     shape: RunningShape | None = None
     """Its proportions; None when it was not swapped."""
+    lost: int = 0
+    """For how many frames it has not been found; `points` are where it was last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def encode_track(track: Track) -> str:
         low, high = face.points.min(axis=0), face.points.max(axis=0)
         extent = np.maximum(high - low, 1e-3)
         parts.append(_BOX.pack(*low, *extent))
-        parts.append(bytes([face.look is not None, face.shape.frames if face.shape else 0]))
+        seen = (face.look is not None) | min(face.lost, MAX_LOST) << 1
+        parts.append(bytes([seen, face.shape.frames if face.shape else 0]))
         parts.append(((face.points - low) / extent * 65535 + 0.5).astype("<u2").tobytes())
         look = np.zeros(_LOOK_NUMBERS)
         if face.look is not None:
@@ -141,9 +145,11 @@ def _decode_face(raw: bytes, start: int, width: int, height: int) -> TrackedFace
     points = (quantised / 65535.0 * box[2:] + box[:2]).astype(np.float32)
     numbers = np.frombuffer(raw, "<f2", _LOOK_NUMBERS + _SHAPE_NUMBERS, at + 2 + _POINT_BYTES).astype(np.float32)
     frames = min(raw[at + 1], MEMORY)
-    if raw[at] != 1 or not frames or not np.isfinite(numbers).all():
-        return TrackedFace(points, None)
+    lost = raw[at] >> 1
+    if not raw[at] & 1 or not frames or not np.isfinite(numbers).all():
+        return TrackedFace(points, None, lost=lost)
     look, mean = numbers[:_LOOK_NUMBERS], numbers[_LOOK_NUMBERS:].reshape(COEFFICIENTS, 2)
     gains = np.clip(look[:-2].reshape(GAIN_CELLS, GAIN_CELLS, 3), 1 / MAX_GAIN, MAX_GAIN)
     contrast, softness = float(np.clip(look[-2], *CONTRAST)), float(np.clip(look[-1], *SOFTNESS))
-    return TrackedFace(points, Look(gains, contrast, softness), RunningShape(np.clip(mean, -LARGEST, LARGEST), frames))
+    shape = RunningShape(np.clip(mean, -LARGEST, LARGEST), frames)
+    return TrackedFace(points, Look(gains, contrast, softness), shape, lost)

@@ -54,6 +54,20 @@ def test_a_track_that_points_nowhere_is_left_for_the_detector(frames: Frames, fi
     assert [face.size for face in found.faces] == pytest.approx([face.size for face in true.faces], rel=0.02)
 
 
+def test_a_face_that_is_hidden_is_kept_in_mind_and_found_again(frames: Frames, finder: FaceFinder) -> None:
+    both = np.hstack([frames("w1")[0], frames("w2")[0]])
+    seen = finder.find(both, None, 0.0)
+    track = Track(tuple(TrackedFace(face.mesh[:, :2], None) for face in seen.faces), 1280, 480, 0, 0)
+    hidden = both.copy()
+    hidden[:, 640:] = 90
+    found = finder.find(hidden, track, 1 / 15)
+    assert len(found.faces) == 1 and [face.lost for face in found.lost] == [1]
+    kept = (TrackedFace(found.faces[0].mesh[:, :2], None), *found.lost)
+    again = finder.find(both, Track(kept, 1280, 480, 0, 0), 1 / 15)
+    assert len(again.faces) == 2 and again.lost == []
+    assert all(face.before for face in again.faces)
+
+
 def test_an_empty_frame_has_no_face(finder: FaceFinder) -> None:
     assert finder.find(np.full((480, 640, 3), 90, np.uint8), None, 0.0).faces == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 
 import numpy as np
 import pytest
@@ -49,6 +50,13 @@ def test_a_face_that_was_not_swapped_has_no_look() -> None:
     back = decode_track(encode_track(track), 640, 480)
     assert back is not None
     assert back.faces[0].look is None and back.faces[0].shape is None
+
+
+def test_a_lost_face_stays_lost_and_keeps_its_look() -> None:
+    face = dataclasses.replace(some_track(1).faces[0], lost=12)
+    back = decode_track(encode_track(Track((face,), 640, 480, 0, 0)), 640, 480)
+    assert back is not None
+    assert back.faces[0].lost == 12 and back.faces[0].look
 
 
 def test_another_frame_size_starts_anew() -> None:
