@@ -6,6 +6,7 @@ Google's own client drives the real prediction service, and a server that fails 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from errors import PredictionRefused, PredictionUnavailable
 from predictors import PredictionRequest, Predictor, connect_all
+from protocol import Flag
 from settings import Settings
 from tests.websocket_server.faulty_server import FaultyServer
 from tests.websocket_server.page import Page, Signer
@@ -148,7 +150,7 @@ def test_a_server_that_is_not_there(connect: Connect) -> None:
 def test_the_deadline(connect: Connect, faulty: FaultyServer) -> None:
     predictor = connect(faulty.url)
     faulty.fault = "hang"
-    with pytest.raises(PredictionUnavailable, match="in time|TimeoutError"):
+    with pytest.raises(PredictionUnavailable, match=r"in time|TimeoutError"):
         predictor.predict(frame())
     assert faulty.requests == 1, "a frame that is late is not sent again"
     faulty.fault = "bad picture"
@@ -193,64 +195,74 @@ def test_a_connection_that_died_while_idle_costs_no_frame(connect: Connect, faul
     assert faulty.connections == 2
 
 
+@pytest.fixture
+def relay_before(signer: Signer, tmp_path: Path) -> Iterator[Callable[[str, str, float], RelayServer]]:
+    """Start a relay that reaches a server's url by one of the ways, with a deadline."""
+    started: list[RelayServer] = []
+
+    def start(way: str, url: str, seconds: float) -> RelayServer:
+        kind, path = ROUTES[way]
+        environment = {
+            "FACESWAP_VERIFY_KEY": signer.verify_key,
+            "FACESWAP_CLIENT_URL": "",
+            "FACESWAP_PREDICTOR": kind,
+            "FACESWAP_PREDICTORS": url + path,
+            "FACESWAP_PREDICT_SECONDS": str(seconds),
+        }
+        relay = RelayServer(environment, tmp_path / "relay.log")
+        started.append(relay)
+        relay.start()
+        wait_until(relay.ready, what="readiness")
+        return relay
+
+    yield start
+    for relay in started:
+        relay.stop(signal.SIGQUIT)
+
+
+StartRelay = Callable[[str, str, float], RelayServer]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["ai_platform", "vertex-predict", "vertex-rawPredict"])
 def test_a_page_is_served_by_googles_client(
-    way: str, service: Process, face: bytes, signer: Signer, tmp_path: Path
+    way: str, relay_before: StartRelay, service: Process, face: bytes, signer: Signer
 ) -> None:
-    kind, path = ROUTES[way]
-    environment = {
-        "FACESWAP_VERIFY_KEY": signer.verify_key,
-        "FACESWAP_CLIENT_URL": "",
-        "FACESWAP_PREDICTOR": kind,
-        "FACESWAP_PREDICTORS": service.url + path,
-        "FACESWAP_PREDICT_SECONDS": "10",
-    }
-    relay = RelayServer(environment, tmp_path / "relay.log")
-    relay.start()
-    try:
-        wait_until(relay.ready, what="readiness")
-        with Page(relay.address) as page:
-            page.begin(signer.token(), engine="photo")
-            for _ in range(3):
-                result = page.swap(face)
-                assert result.image.startswith(JPEG_HEAD)
-                assert result.metadata["swapped"]
-    finally:
-        relay.stop()
+    with Page(relay_before(way, service.url, 10).address) as page:
+        page.begin(signer.token(), engine="photo")
+        for _ in range(3):
+            result = page.swap(face)
+            assert result.image.startswith(JPEG_HEAD)
+            assert result.metadata["swapped"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["ai_platform", "vertex-rawPredict"])
 def test_a_slow_answer_to_one_page_holds_up_no_other(
-    way: str, faulty: FaultyServer, signer: Signer, tmp_path: Path
+    way: str, relay_before: StartRelay, faulty: FaultyServer, signer: Signer
 ) -> None:
-    kind, path = ROUTES[way]
     faulty.fault = "hang"
-    environment = {
-        "FACESWAP_VERIFY_KEY": signer.verify_key,
-        "FACESWAP_CLIENT_URL": "",
-        "FACESWAP_PREDICTOR": kind,
-        "FACESWAP_PREDICTORS": faulty.url + path,
-        "FACESWAP_PREDICT_SECONDS": "5",
-        "FACESWAP_PREDICT_CONCURRENCY": "4",
-    }
-    relay = RelayServer(environment, tmp_path / "relay.log")
-    relay.start()
-    try:
-        wait_until(relay.ready, what="readiness")
-        with Page(relay.address) as first, Page(relay.address) as second:
-            first.begin(signer.token())
-            second.begin(signer.token())
-            first.send(face_like())
-            second.send(face_like())
-            wait_until(lambda: faulty.requests == 2, 3, "both frames at the server, neither waiting for the other")
-            assert get(f"{relay.url}/healthz")[0] == 200, "and the relay itself goes on"
-    finally:
+    relay = relay_before(way, faulty.url, 5)
+    with Page(relay.address) as first, Page(relay.address) as second:
+        first.begin(signer.token())
+        second.begin(signer.token())
+        first.send()
+        second.send()
+        wait_until(lambda: faulty.requests == 2, 4, "both frames at the server, neither waiting for the other")
+        assert get(f"{relay.url}/healthz")[0] == 200, "and the relay itself goes on"
         faulty.wake.set()
-        relay.stop()
 
 
-def face_like() -> bytes:
-    """What the relay takes for a picture."""
-    return JPEG_HEAD + bytes(1000)
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["ai_platform", "vertex-rawPredict"])
+def test_a_late_answer_is_taken_for_no_other_frames(
+    way: str, relay_before: StartRelay, faulty: FaultyServer, signer: Signer
+) -> None:
+    faulty.fault = "hang"
+    with Page(relay_before(way, faulty.url, 0.5).address) as page:
+        page.begin(signer.token())
+        assert page.swap().flags == Flag.HELD | Flag.DEGRADED
+        faulty.fault = "bad picture"
+        assert page.swap().image == b""
+        assert page.texts[-1]["code"] == "unreadable_picture", "the second frame's own answer"
+    assert faulty.connections == 2, "on a fresh connection"
