@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from hashlib import sha256
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -15,6 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_POST
 
+from audit.chain import record
+from audit.models import AuditEntry
 from exports import certificate, findings, provenance
 from exports.certificate import SigningIdentity
 from exports.errors import FileTooLarge, UnmarkedFile
@@ -77,6 +80,13 @@ def sign(request: HttpRequest) -> HttpResponseBase:
         if not marks_reader().read(data, media).belong_to(session):
             raise UnmarkedFile("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
         signed = provenance.sign(data, media, signing_identity(), session, card.id, card.consent_hash)
+    record(
+        AuditEntry.Event.EXPORT_SIGNED,
+        session=session,
+        identity=card.id,
+        consent_hash=card.consent_hash,
+        details={"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()},
+    )
     response = HttpResponse(signed, content_type=media)
     ending = provenance.MEDIA_TYPES[media]
     response.headers["Content-Disposition"] = f'attachment; filename="ai-modified-{session[:8]}.{ending}"'

@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "identities",
     "exports",
+    "audit",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
