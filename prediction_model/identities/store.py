@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ LOG = logging.getLogger(__name__)
 
 CACHE = Path("var") / "cache" / "identities"
 MAX_PACKAGE_FILES = 16
+ASK_EVERY_SECONDS = 5.0
+"""How long what a URL's store said of an identity is believed: it cannot be asked for every frame."""
+MOST_ASKED = 4096
 
 
 class IdentityStore:
@@ -26,13 +31,18 @@ class IdentityStore:
         places: folders or fsspec URLs, searched in order: the gallery first, so that nobody replaces its identities.
         tokens: checks consents.
         cache: where packages from URLs are kept, by the hash of their card.
+        ask_every: seconds until a URL's store is asked again.
     """
 
-    def __init__(self, places: list[str | Path], tokens: TokenVerifier, cache: Path = CACHE) -> None:
+    def __init__(
+        self, places: list[str | Path], tokens: TokenVerifier, cache: Path = CACHE, ask_every: float = ASK_EVERY_SECONDS
+    ) -> None:
         self._places = places
         self._tokens = tokens
         self._cache = cache
+        self._ask_every = ask_every
         self._read: dict[Path, tuple[float, IdentityPackage]] = {}
+        self._asked: dict[tuple[str, str], tuple[float, Path | None]] = {}
         self._lock = threading.Lock()
 
     def get(self, identity: str) -> IdentityPackage:
@@ -63,10 +73,14 @@ class IdentityStore:
         return [found[identity] for identity in sorted(found)]
 
     def forget(self, identity: str) -> None:
-        """Drop what is kept of `identity`: it was deleted or replaced."""
+        """Drop what is kept of `identity`, on disk too: it was deleted or replaced."""
         with self._lock:
             for folder in [folder for folder in self._read if folder.name == identity]:
                 del self._read[folder]
+            for asked in [asked for asked in self._asked if asked[1] == identity]:
+                del self._asked[asked]
+        for copy in self._cache.glob(f"*/{identity}"):
+            shutil.rmtree(copy, ignore_errors=True)
 
     def _package(self, folder: Path) -> IdentityPackage:
         changed = (folder / CARD).stat().st_mtime
@@ -90,7 +104,24 @@ class IdentityStore:
             raise StoreUnreachable(str(place), error) from error
 
     def _fetch(self, place: str, identity: str) -> Path | None:
-        """The package's copy on disk, by the hash of its card; None where the store has none."""
+        """The package's copy on disk; None where the store has none."""
+        now = time.monotonic()
+        with self._lock:
+            asked = self._asked.get((place, identity))
+        if asked is not None and now - asked[0] < self._ask_every:
+            return asked[1]
+        folder = self._download(place, identity)
+        if folder is None and asked is not None and asked[1] is not None:
+            # Deleted elsewhere: its copy here goes too.
+            self.forget(identity)
+        with self._lock:
+            if len(self._asked) >= MOST_ASKED:
+                self._asked.clear()
+            self._asked[place, identity] = (now, folder)
+        return folder
+
+    def _download(self, place: str, identity: str) -> Path | None:
+        """Fetch the package, unless a copy with the same card is there already."""
         filesystem, root = _filesystem(place)
         source = f"{root}/{identity}"
         try:
@@ -102,20 +133,21 @@ class IdentityStore:
         kept = self._cache / hashlib.sha256(card).hexdigest() / identity
         if (kept / CARD).is_file():
             return kept
-        partial = kept.with_name(f".{identity}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         try:
-            names = [str(path).rsplit("/", 1)[-1] for path in filesystem.ls(source, detail=False)]
-            if len(names) > MAX_PACKAGE_FILES:
-                raise PackageRefused(identity, f"it has {len(names)} files, expected at most {MAX_PACKAGE_FILES}")
-            for name in names:
-                (partial / name).write_bytes(filesystem.cat_file(f"{source}/{name}"))
-            partial.replace(kept)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".partial-", dir=kept.parent) as parent:
+                partial = Path(parent) / identity
+                partial.mkdir()
+                names = [str(path).rsplit("/", 1)[-1] for path in filesystem.ls(source, detail=False)]
+                if len(names) > MAX_PACKAGE_FILES:
+                    raise PackageRefused(identity, f"it has {len(names)} files, expected at most {MAX_PACKAGE_FILES}")
+                for name in names:
+                    (partial / name).write_bytes(filesystem.cat_file(f"{source}/{name}"))
+                partial.replace(kept)
         except (OSError, ValueError) as error:
+            if (kept / CARD).is_file():
+                return kept  # somebody beside us was faster
             raise StoreUnreachable(place, error) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return kept
 
 

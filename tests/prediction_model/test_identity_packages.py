@@ -141,7 +141,9 @@ def test_a_package_from_a_url_is_kept_by_its_hash(copy: Copy, tokens: TokenVerif
     memory = fsspec.filesystem("memory")
     memory.put(str(folder), "/packages/remote", recursive=True)
     try:
-        store = IdentityStore(["memory://packages"], tokens, tmp_path / "cache")
+        store = IdentityStore(["memory://packages"], tokens, tmp_path / "cache", ask_every=0)
+        lazy = IdentityStore(["memory://packages"], tokens, tmp_path / "lazy")
+        assert lazy.get("remote").name == store.get("remote").name
         assert [package.id for package in store.packages()] == ["remote"]
         kept = store.get("remote").folder
         assert kept.is_relative_to(tmp_path / "cache") and (kept / "portrait.jpg").is_file()
@@ -150,8 +152,20 @@ def test_a_package_from_a_url_is_kept_by_its_hash(copy: Copy, tokens: TokenVerif
         memory.pipe_file(f"/packages/remote/{CARD}", json.dumps({**card, "name": "Another"}).encode())
         with pytest.raises(PackageRefused, match="SHA-256"):
             store.get("remote")
+        assert lazy.get("remote").name != "Another", "a store behind a URL is not asked for every frame"
     finally:
         memory.rm("/packages", recursive=True)
+
+
+def test_a_package_deleted_behind_a_url_leaves_no_copy(copy: Copy, tokens: TokenVerifier, tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(str(copy("gone")), "/passing/gone", recursive=True)
+    store = IdentityStore(["memory://passing"], tokens, tmp_path / "cache", ask_every=0)
+    kept = store.get("gone").folder
+    memory.rm("/passing", recursive=True)
+    with pytest.raises(UnknownIdentity):
+        store.get("gone")
+    assert not kept.exists()
 
 
 def test_a_store_that_does_not_answer_is_a_typed_error(tokens: TokenVerifier, tmp_path: Path) -> None:
