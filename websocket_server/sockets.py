@@ -23,7 +23,7 @@ import flask_sockets  # type: ignore[import-untyped]
 import geventwebsocket.handler  # type: ignore[import-untyped]
 from flask import Flask
 from gevent import Timeout
-from gunicorn.workers.ggevent import PyWSGIServer  # type: ignore[import-untyped]
+from gunicorn.workers.ggevent import PyWSGIServer  # type: ignore[import-untyped,unused-ignore]
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Rule
 from werkzeug.routing.exceptions import WebsocketMismatch
