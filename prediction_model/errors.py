@@ -8,15 +8,19 @@ PredictionError
 ├── ExtraMissing         501
 ├── FaceModelMissing     503
 ├── IdentityNotAllowed   403
+├── IdentityTaken        409
 ├── LabellingFailed      500
 ├── PackageRefused       409
 ├── PictureTooLarge      413
+├── RefusedPortrait      422
 ├── RequestTooLarge      413
 ├── RunRefused           400
 ├── StoreUnreachable     503
+├── TooManyTrainings     429
 ├── TrainingDataRefused  400
 ├── TrainingOutOfMemory  507
 ├── UnknownIdentity      404
+├── UnknownTraining      404
 └── UnreadablePicture    400
 """
 
@@ -29,6 +33,7 @@ CANONICAL = {
     404: "NOT_FOUND",
     409: "FAILED_PRECONDITION",
     413: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     501: "UNIMPLEMENTED",
     503: "UNAVAILABLE",
@@ -117,6 +122,13 @@ class IdentityNotAllowed(PredictionError):
     status = 403
 
 
+class IdentityTaken(PredictionError):
+    """An id that another identity has."""
+
+    type = "identity_taken"
+    status = 409
+
+
 class LabellingFailed(PredictionError):
     """The badge or the watermark could not be put on: no frame leaves."""
 
@@ -139,6 +151,13 @@ class PictureTooLarge(PredictionError):
 
     type = "picture_too_large"
     status = 413
+
+
+class RefusedPortrait(PredictionError):
+    """A portrait that no identity can be made from."""
+
+    type = "refused_portrait"
+    status = 422
 
 
 class RequestTooLarge(PredictionError):
@@ -165,6 +184,13 @@ class StoreUnreachable(PredictionError):
         super().__init__(f"The identity store {place} cannot be reached ({type(error).__name__}): try again later.")
 
 
+class TooManyTrainings(PredictionError):
+    """More trainings wait than this service keeps."""
+
+    type = "too_many_trainings"
+    status = 429
+
+
 class TrainingDataRefused(PredictionError):
     """Pictures, videos or folders that nothing can be trained on."""
 
@@ -187,6 +213,13 @@ class UnknownIdentity(PredictionError):
     """No package of that id is served here."""
 
     type = "unknown_identity"
+    status = 404
+
+
+class UnknownTraining(PredictionError):
+    """No training of that id is known here."""
+
+    type = "unknown_training"
     status = 404
 
 

@@ -49,6 +49,7 @@ class ModelPrediction:
 
     Attributes:
         settings: the service's.
+        gallery: folder of the shipped identities.
         tokens: checks session tokens.
         identities: the gallery and the store of enrolled identities.
         pipeline: what runs the frames; `pipeline.finder` is the calling thread's face finder.
@@ -58,7 +59,7 @@ class ModelPrediction:
         """Use `from_path`."""
         self.settings = settings
         self.tokens = TokenVerifier(settings.verify_key)
-        self._gallery = model_dir
+        self.gallery = model_dir
         enrolled = settings.identity_store
         places: list[str | Path] = [model_dir, enrolled if "://" in enrolled else ROOT / enrolled]
         self.identities = IdentityStore(places, self.tokens)
@@ -170,7 +171,7 @@ class ModelPrediction:
     def _check_allowed(self, package: IdentityPackage, session: Session | None) -> None:
         """Whether the session, or anybody at all, may wear this identity."""
         if session is None:
-            if package.kind != "synthetic" or package.folder.parent != self._gallery:
+            if package.kind != "synthetic" or package.folder.parent != self.gallery:
                 raise IdentityNotAllowed(f"{package.id} needs a session token: start a session on the page.")
         elif session.identities.get(package.id) != package.consent_hash:
             raise IdentityNotAllowed(f"This session may not wear {package.id}: choose it on the page first.")

@@ -84,7 +84,19 @@ def application(model_class: Any, model_dir: Path) -> Any:
 
     # One frame, one thread: frames run side by side instead.
     cv2.setNumThreads(1)
-    return PredictionApp(model_class.from_path(str(model_dir)))
+    model = model_class.from_path(str(model_dir))
+    return PredictionApp(model, _studio(model))
+
+
+def _studio(model: Any) -> Any:
+    """The studio calls; a class of somebody else's has none."""
+    from prediction_model.prediction import ModelPrediction
+
+    if not isinstance(model, ModelPrediction):
+        return None
+    from prediction_model.serving.studio import StudioCalls
+
+    return StudioCalls(model)
 
 
 def load_class(name: str) -> Any:

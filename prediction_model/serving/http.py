@@ -52,6 +52,16 @@ class Model(Protocol):
     def predict(self, instances: list[Any], **kwargs: Any) -> list[Any]: ...
 
 
+class Studio(Protocol):
+    """The studio calls (`serving.studio`), where the model has them."""
+
+    def route(self, method: str, path: str) -> str | None: ...
+
+    def answer(
+        self, method: str, path: str, content_type: str, authorization: str, read: Callable[[int], bytes]
+    ) -> Reply: ...
+
+
 class _Metrics:
     """Counts and times of this process, summed over workers where `PROMETHEUS_MULTIPROC_DIR` is set."""
 
@@ -85,8 +95,9 @@ class _Metrics:
 class PredictionApp:
     """The WSGI application around one model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, studio: Studio | None = None) -> None:
         self._model = model
+        self._studio = studio
         self._metrics = _Metrics()
         self._frame = getattr(model, "predict_frame", None)
 
@@ -117,6 +128,10 @@ class PredictionApp:
                     if method != "POST":
                         return route, _error(405, "UNIMPLEMENTED", "method", f"Expected POST; received {method}.")
                     return route, answer(environ)
+            called = self._studio.route(method, path) if self._studio else None
+            if self._studio and called:
+                route = called
+                return route, self._studio_call(self._studio, environ)
             route = "other"
             return route, _error(404, "NOT_FOUND", "route", "There is no such route; docs/architecture.md lists them.")
         except PredictionError as error:
@@ -142,7 +157,7 @@ class PredictionApp:
         return 200, JSON, json.dumps({"predictions": predictions}, separators=(",", ":")).encode()
 
     def _raw_predict(self, environ: Environ) -> Reply:
-        content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        content_type = _content_type(environ)
         if content_type == "application/json":
             return self._predict(environ)
         body = _read(environ)
@@ -154,6 +169,11 @@ class PredictionApp:
             jpeg, _ = self._one(body, {})
             return 200, JPEG, jpeg or b""
         raise BadInstance(f"Expected {FRAME}, {JPEG} or application/json; received {content_type[:64]!r}.")
+
+    def _studio_call(self, studio: Studio, environ: Environ) -> Reply:
+        content_type, authorization = _content_type(environ), environ.get("HTTP_AUTHORIZATION", "")
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        return studio.answer(method, path, content_type, authorization, lambda most: _read(environ, most))
 
     def _one(self, picture: bytes, instance: JsonObject) -> tuple[bytes | None, JsonObject]:
         if not picture:
@@ -203,13 +223,17 @@ def _over_base64(model: Model, picture: bytes, instance: JsonObject) -> tuple[by
     return jpeg, answer if isinstance(answer, dict) else {}
 
 
-def _read(environ: Environ) -> bytes:
+def _content_type(environ: Environ) -> str:
+    return str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+
+
+def _read(environ: Environ, most: int = MAX_REQUEST_BYTES) -> bytes:
     """The request's body, bounded."""
     length = environ.get("CONTENT_LENGTH", "")
     if not length.isdecimal():
         raise BadInstance("Expected a Content-Length; chunked bodies are not read.")
-    if int(length) > MAX_REQUEST_BYTES:
-        raise RequestTooLarge(f"Expected at most {MAX_REQUEST_BYTES >> 20} MiB; received {int(length) >> 20} MiB.")
+    if int(length) > most:
+        raise RequestTooLarge(f"Expected at most {most >> 20} MiB; received {int(length) >> 20} MiB.")
     return bytes(environ["wsgi.input"].read(int(length)))
 
 

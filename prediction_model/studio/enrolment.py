@@ -1,0 +1,256 @@
+"""`PUT` and `DELETE /v1/identities/ID`: a person's portrait becomes an identity package, and goes again, all of it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from prediction_model.errors import (
+    BadInstance,
+    BadToken,
+    IdentityNotAllowed,
+    IdentityTaken,
+    RefusedPortrait,
+    StoreUnreachable,
+    UnknownIdentity,
+)
+from prediction_model.faces.align import align
+from prediction_model.faces.finder import FaceFinder
+from prediction_model.faces.pose import head_pose
+from prediction_model.identities.package import (
+    CARD,
+    FACE,
+    IDENTITY_ID,
+    PORTRAIT,
+    IdentityPackage,
+    read_package,
+    write_card,
+)
+from prediction_model.identities.store import IdentityStore
+from prediction_model.tokens import TokenVerifier
+from prediction_model.types import BgrFrame, Mesh
+
+KINDS = ("self", "release")
+"""Whom one can enrol; the synthetic identities are shipped."""
+MAX_NAME = 64
+LEAST_FACE = 120
+"""Pixels from forehead to chin."""
+LARGEST_YAW, LARGEST_PITCH = 25.0, 25.0
+"""Degrees: further away, half of the face is not in the picture."""
+PORTRAIT_SIDE, PORTRAIT_MARGIN = 480, 1.5
+FACE_SIDE, FACE_MARGIN = 640, 1.35
+"""Sides in pixels; margins in sides of the engines' crop."""
+LICENCE = {"self": "the wearer's own face: theirs alone", "release": "by the release that the consent names"}
+
+
+class Enrolment:
+    """Writes and deletes packages in the store of enrolled identities.
+
+    Args:
+        place: that store, a folder or fsspec URL.
+        gallery: the shipped identities, which stay.
+        identities: finds packages, and is told of changes.
+        tokens: checks consents.
+    """
+
+    def __init__(self, place: str, gallery: Path, identities: IdentityStore, tokens: TokenVerifier) -> None:
+        self._place = place
+        self._gallery = gallery
+        self._identities = identities
+        self._tokens = tokens
+
+    def add(self, identity: str, card: Mapping[str, Any], picture: BgrFrame, finder: FaceFinder) -> IdentityPackage:
+        """Make the package of `identity`, served at once with `photo`.
+
+        Args:
+            card: `name`, `kind` and `consent`.
+            picture: the portrait, uint8 [H, W, 3] BGR.
+
+        Raises:
+            BadInstance: a field is not of the contract, or the consent does not hold.
+            IdentityTaken: the id is another's.
+            RefusedPortrait: the face cannot be used.
+            StoreUnreachable: the package cannot be written.
+        """
+        name, kind, consent = card.get("name"), card.get("kind"), card.get("consent")
+        if not IDENTITY_ID.fullmatch(identity):
+            raise BadInstance("Expected an id of lower-case letters, digits and hyphens, at most 64.")
+        if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
+            raise BadInstance(f"`name` must be a text of 1 to {MAX_NAME} characters.")
+        if kind not in KINDS:
+            raise BadInstance(f"`kind` must be self or release; received {str(kind)[:40]!r}.")
+        self._check_consent(identity, kind, consent)
+        if self._has(identity):
+            raise IdentityTaken(f"The id {identity} is taken: choose another.")
+        mesh = _one_face(picture, finder)
+        with self._new(identity) as folder:
+            _cut(folder / PORTRAIT, picture, mesh, PORTRAIT_SIDE, PORTRAIT_MARGIN)
+            _cut(folder / FACE, picture, mesh, FACE_SIDE, FACE_MARGIN)
+            write_card(
+                folder,
+                {
+                    "id": identity,
+                    "name": name.strip(),
+                    "kind": kind,
+                    "engine": "photo",
+                    "engines": ["photo"],
+                    "licence": LICENCE[kind],
+                    "provenance": "One photograph, enrolled with consent.",
+                    "consent": consent,
+                    "consent_hash": hashlib.sha256(str(consent).encode()).hexdigest(),
+                    "metrics": {},
+                },
+            )
+            read_package(folder, self._tokens)
+            self._publish(folder, identity)
+        return self._identities.get(identity)
+
+    def improve(self, identity: str, folder: Path, card: Mapping[str, Any]) -> None:
+        """Add the trained files in `folder` to the package of `identity`, and what `card` says of them.
+
+        Pictures, name and consent stay as they are. A package that is no longer there is not brought back.
+
+        Raises:
+            UnknownIdentity: it was deleted meanwhile.
+            StoreUnreachable: it cannot be written.
+        """
+        package = self._identities.get(identity)
+        trained = [path for path in folder.iterdir() if path.name not in (CARD, PORTRAIT, FACE) and path.is_file()]
+        told = {name: card[name] for name in ("engine", "engines", "metrics", "training") if name in card}
+        with self._new(identity) as made:
+            for path in (*package.folder.iterdir(), *trained):
+                if path.is_file() and not path.name.startswith(".") and path.name != CARD:
+                    shutil.copyfile(path, made / path.name)
+            write_card(made, {**package.card, **told})
+            read_package(made, self._tokens)
+            self._overwrite(made, identity)
+        self._identities.forget(identity)
+
+    def remove(self, identity: str) -> None:
+        """Delete the package of `identity` and every copy of it here; nothing happens where there is none.
+
+        Raises:
+            IdentityNotAllowed: it is one of the shipped ones.
+            StoreUnreachable: the store does not answer; the package may still be there.
+        """
+        if not IDENTITY_ID.fullmatch(identity):
+            return
+        if (self._gallery / identity / CARD).is_file():
+            raise IdentityNotAllowed(f"{identity} is shipped with the service and is not deleted by it.")
+        if "://" in self._place:
+            filesystem, root = self._remote()
+            try:
+                if filesystem.exists(f"{root}/{identity}"):
+                    filesystem.rm(f"{root}/{identity}", recursive=True)
+            except (OSError, ValueError) as error:
+                raise StoreUnreachable(self._place, error) from error
+        else:
+            folder = Path(self._place) / identity
+            # The card first: from here on nobody is served it, whatever becomes of the rest.
+            (folder / CARD).unlink(missing_ok=True)
+            try:
+                shutil.rmtree(folder)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise StoreUnreachable(self._place, error) from error
+        self._identities.forget(identity)
+
+    def _has(self, identity: str) -> bool:
+        try:
+            self._identities.get(identity)
+        except UnknownIdentity:
+            return False
+        return True
+
+    def _check_consent(self, identity: str, kind: str, consent: Any) -> None:
+        if not isinstance(consent, str):
+            raise BadInstance("`consent` must be the consent's token: a face is not enrolled without one.")
+        try:
+            claims = self._tokens.consent(consent)
+        except BadToken as error:
+            raise BadInstance(f"`consent` does not hold: {error}") from None
+        if claims.get("sub") != identity or claims.get("kind") != kind:
+            raise BadInstance("`consent` is for another identity or of another kind: sign one for this.")
+
+    @contextmanager
+    def _new(self, identity: str) -> Iterator[Path]:
+        """A folder for a package in the making, on the store's own disk where it has one; gone afterwards."""
+        near = None if "://" in self._place else Path(self._place)
+        try:
+            if near is not None:
+                near.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".partial-", dir=near) as parent:
+                folder = Path(parent) / identity
+                folder.mkdir()
+                yield folder
+        except OSError as error:
+            raise StoreUnreachable(self._place, error) from error
+
+    def _publish(self, folder: Path, identity: str) -> None:
+        if "://" in self._place:
+            self._overwrite(folder, identity)
+            return
+        try:
+            folder.rename(Path(self._place) / identity)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise IdentityTaken(f"The id {identity} is taken: choose another.") from None
+            raise
+        # The temporary folder is cleared of what is no longer in it without complaint.
+
+    def _overwrite(self, folder: Path, identity: str) -> None:
+        """Put the package's files in place, the card last: it is the card that tells the readers of a change."""
+        paths = sorted(folder.iterdir(), key=lambda path: path.name == CARD)
+        if "://" in self._place:
+            filesystem, root = self._remote()
+            try:
+                filesystem.makedirs(f"{root}/{identity}", exist_ok=True)
+                for path in paths:
+                    filesystem.pipe_file(f"{root}/{identity}/{path.name}", path.read_bytes())
+            except ValueError as error:
+                raise StoreUnreachable(self._place, error) from error
+            return
+        for path in paths:
+            path.replace(Path(self._place) / identity / path.name)
+
+    def _remote(self) -> tuple[Any, str]:
+        import fsspec
+
+        filesystem, root = fsspec.core.url_to_fs(self._place)
+        return filesystem, str(root).rstrip("/")
+
+
+def _one_face(picture: BgrFrame, finder: FaceFinder) -> Mesh:
+    """The mesh of the picture's one usable face, float32 [468, 3]. Raises RefusedPortrait."""
+    faces = finder.find(picture, None, 0.0).faces
+    if len(faces) != 1:
+        raise RefusedPortrait(f"Expected a picture of one face; found {len(faces) or 'none'}. Take another one.")
+    mesh = faces[0].mesh
+    height = float(np.ptp(mesh[:, 1]))
+    if height < LEAST_FACE:
+        raise RefusedPortrait(f"Expected a face of at least {LEAST_FACE} pixels; received {height:.0f}. Go closer.")
+    pose = head_pose(mesh)
+    if abs(pose.yaw) > LARGEST_YAW or abs(pose.pitch) > LARGEST_PITCH:
+        raise RefusedPortrait("Expected a face that looks into the camera; this one looks away. Take another one.")
+    return mesh
+
+
+def _cut(path: Path, picture: BgrFrame, mesh: Mesh, side: int, margin: float) -> None:
+    """Write the upright square around the face as JPEG."""
+    matrix = align(picture, mesh, side).matrix / np.float32(margin)
+    matrix[:, 2] += side * (1 - 1 / margin) / 2
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    smooth = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale) if scale < 0.5 else picture
+    cut = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if not cv2.imwrite(str(path), cut, [cv2.IMWRITE_JPEG_QUALITY, 92]):
+        raise OSError(errno.EIO, "the picture cannot be written")
