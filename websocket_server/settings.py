@@ -37,6 +37,7 @@ class Settings:
         ("http://127.0.0.1:8002",), "addresses of prediction servers, comma-separated"
     )
     predict_seconds: float = setting(1.0, "deadline of one prediction")
+    predict_cold_seconds: float = setting(15.0, "deadline of the first one of an identity, which is loaded for it")
     predict_concurrency: int = setting(4, "most frames at one prediction server at a time")
     breaker_failures: int = setting(3, "failures in a row after which a prediction server is left alone")
     breaker_seconds: float = setting(1.0, "for how long at first; doubles with each failed trial")

@@ -112,6 +112,20 @@ def test_a_server_that_hangs_costs_one_deadline_and_is_left_alone(
         assert predictor.seen()["frames"] == frames
 
 
+def test_the_first_frame_of_an_identity_may_take_longer_as_the_server_loads_it(
+    start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
+) -> None:
+    predictor = start_predictor()
+    predictor.control("ok", seconds=0.6)
+    relay = start_relay(predictor, predict_seconds=0.3, predict_cold_seconds=5)
+    with Page(relay.address) as page:
+        page.begin(signer.token(), "p1")
+        assert page.swap().flags == Flag.SWAPPED
+        assert page.swap().flags == Flag.HELD | Flag.DEGRADED, "it is loaded now"
+        page.socket.send(json.dumps({"type": "options", "identity": "p2", "options": {}}))
+        assert page.swap().flags == Flag.SWAPPED
+
+
 @pytest.mark.slow
 def test_frames_of_a_server_that_dies_are_predicted_elsewhere(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer

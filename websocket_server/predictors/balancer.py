@@ -23,6 +23,8 @@ from settings import Settings
 
 log = logging.getLogger("relay")
 
+MAX_WARM_IDENTITIES = 1000
+
 
 class Backend:
     """One prediction server, and what is known of it."""
@@ -34,6 +36,8 @@ class Backend:
         )
         self.up = False
         """What the last look at it said; a predictor that cannot be asked is up."""
+        self.warm: set[str] = set()
+        """Identities it has answered a frame of: those need no loading."""
         self.outstanding = 0
         self.answered = 0
         self.failed = 0
@@ -59,6 +63,7 @@ class Balancer:
     def __init__(self, predictors: Sequence[Predictor], settings: Settings) -> None:
         self.backends = [Backend(predictor, settings) for predictor in predictors]
         self._seconds = settings.predict_seconds
+        self._cold_seconds = max(settings.predict_cold_seconds, settings.predict_seconds)
         self._probe_seconds = settings.probe_seconds
         self._waiting: deque[Event] = deque()
 
@@ -142,9 +147,10 @@ class Balancer:
             self._release(other)
 
     def _attempt(self, backend: Backend, request: PredictionRequest) -> Prediction:
-        late = PredictionUnavailable(f"No prediction within {self._seconds:g} s. The relay keeps trying.")
+        seconds = self._seconds if request.identity in backend.warm else self._cold_seconds
+        late = PredictionUnavailable(f"No prediction within {seconds:g} s. The relay keeps trying.")
         try:
-            with gevent.Timeout(self._seconds, late):
+            with gevent.Timeout(seconds, late):
                 prediction = backend.predictor.predict(request)
         except PredictionUnavailable:
             self._failed(backend)
@@ -153,6 +159,10 @@ class Balancer:
             self._succeeded(backend)  # it answered; the frame was at fault
             raise
         self._succeeded(backend)
+        if request.identity not in backend.warm:
+            if len(backend.warm) >= MAX_WARM_IDENTITIES:
+                backend.warm.clear()
+            backend.warm.add(request.identity)
         return prediction
 
     def _succeeded(self, backend: Backend) -> None:
@@ -177,6 +187,7 @@ class Balancer:
             up = backend.predictor.ready() or backend.answered > answered
             if up is not backend.up:
                 backend.up = up
+                backend.warm.clear()  # what went down comes back without what it had loaded
                 log.log(
                     logging.INFO if up else logging.WARNING,
                     "prediction server %s is %s",
