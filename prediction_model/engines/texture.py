@@ -32,6 +32,8 @@ SHADING = 20.0
 SHADING_TAKEN_BACK = 0.5
 REFERENCE_SKIN = 200.0
 """Skin this bright (its brightest channel, 0 to 255) keeps its highlights whole."""
+LASHES = 17
+"""Pixels at `WORKING_SIZE`: as near as half of this to a feature, the other half of the face does not fill in."""
 SOFT_EDGE = 9
 """Pixels at `WORKING_SIZE` over which found skin passes into filled skin."""
 
@@ -61,14 +63,17 @@ def face_texture(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
     features = _features(points * (WORKING_SIZE / size))
     skin = _grow(small, points * (WORKING_SIZE / size), features)
     edge = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (SOFT_EDGE, SOFT_EDGE))
-    inner = np.maximum(cv2.erode(np.maximum(skin, features), edge), features)
+    inner = cv2.erode(np.maximum(skin, features), edge)
+    # Features fade out on both sides of their edge: hair often begins right beside a brow's end.
+    soft_features = cv2.GaussianBlur(cv2.erode(features, np.ones((3, 3), np.uint8)), (SOFT_EDGE, SOFT_EDGE), 0)
     filled = _fill(small.astype(np.float32), cv2.erode(skin * (1 - features), edge))
     filled = cv2.resize(filled, (size, size), interpolation=cv2.INTER_CUBIC)
     filled = np.maximum(filled, 1.0)
-    own = _enlarged_weight(inner, size)
+    own = np.maximum(_enlarged_weight(inner, size), _enlarged(soft_features, size))
     # The other half of the face knows what hair hides, but for the light; where it does not, plain skin will do.
     mirrored = crop[:, ::-1] * (filled / filled[:, ::-1])
-    other = own[:, ::-1] * _enlarged_weight(1 - cv2.flip(features, 1), size)
+    lashes = cv2.dilate(cv2.flip(features, 1), np.ones((LASHES, LASHES), np.uint8))
+    other = own[:, ::-1] * _enlarged_weight(1 - lashes, size)
     hidden = filled + (mirrored - filled) * other
     mixed = hidden + (crop - hidden) * own
     return _evenly_lit(mixed, skin * (1 - features))
@@ -77,7 +82,11 @@ def face_texture(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
 def _enlarged_weight(area: Mask, size: int) -> npt.NDArray[np.float32]:
     """`area` [256, 256], softened inwards: float32 [size, size, 1]."""
     soft = cv2.GaussianBlur(area, (SOFT_EDGE, SOFT_EDGE), 0) * area
-    return cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
+    return _enlarged(soft, size)
+
+
+def _enlarged(area: Mask, size: int) -> npt.NDArray[np.float32]:
+    return cv2.resize(area, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
 
 
 def _evenly_lit(texture: npt.NDArray[np.float32], skin: Mask) -> BgrFrame:
