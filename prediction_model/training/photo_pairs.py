@@ -116,7 +116,7 @@ def carried(engine: PhotoEngine, mesh: Mesh, live: Crop, proportions: Shape) -> 
     whole = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
     (swapped,) = engine.swap([AlignedFace(live, mesh, whole, shape=proportions)])
     face = swapped.face
-    own = parts(mesh, CROP_SIZE, eyes=True, mouth=True)
+    own = parts(mesh, CROP_SIZE, eyes=(1.0, 1.0), mouth=1.0)
     if own is not None:
         face = face * (1 - own[..., None]) + live * own[..., None]
     return face
@@ -125,7 +125,7 @@ def carried(engine: PhotoEngine, mesh: Mesh, live: Crop, proportions: Shape) -> 
 def _light(lit: Crop, neutral: Crop, mesh: Mesh) -> Crop:
     """By how much one actor's skin is lighter in a performance than in the neutral one, coarsely: float32 [S, S, 3]."""
     skin = outline(mesh, CROP_SIZE)
-    own = parts(mesh, CROP_SIZE, eyes=True, mouth=True)
+    own = parts(mesh, CROP_SIZE, eyes=(1.0, 1.0), mouth=1.0)
     weight = skin if own is None else skin * (1 - own)
     ratio = (np.log(lit + LIGHT_FLOOR) - np.log(neutral + LIGHT_FLOOR)) * weight[..., None]
     sigma = CROP_SIZE * LIGHT_BLUR
