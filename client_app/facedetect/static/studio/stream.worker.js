@@ -1,0 +1,153 @@
+/**
+ * The worker that encodes frames and owns the WebSocket: JPEG work and network never wait for the page, nor the page for them.
+ *
+ * The page sends {type: open | frame | encoding | options | renew | close}. The worker answers {type: want} when it can use
+ * one more frame, {type: result} with a bitmap to draw (null: held), every text message of the relay as it is, and
+ * {type: closed}. `epoch` counts connections, so that nothing of an earlier one is taken for the present.
+ */
+
+import { CreditWindow, FLAG, ProtocolError, decodeMessage, decodeResult, encodeFrame } from "./protocol.js";
+import * as protocol from "./protocol.js";
+
+const JPEG = "image/jpeg";
+const NORMAL = 1000;
+
+/** One connection to the relay, from its hello to its end. */
+class Connection {
+  #socket;
+  #credits = null;
+  #sequence = 0;
+  #encoding = false;
+  #last = null;
+
+  constructor({ epoch, url, token, identity, options }) {
+    this.epoch = epoch;
+    this.#socket = new WebSocket(url);
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.addEventListener("open", () => this.#socket.send(protocol.hello(token, identity, options)));
+    this.#socket.addEventListener("message", ({ data }) => this.#receive(data));
+    this.#socket.addEventListener("close", ({ code, reason }) => this.#closed(code, reason));
+  }
+
+  get #open() {
+    return this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  tell(text) {
+    if (this.#open && this.#credits) this.#socket.send(text);
+  }
+
+  close() {
+    this.#socket.close(NORMAL);
+  }
+
+  /** Encode one frame and send it. The bitmap is closed in any case. */
+  async send(bitmap, captureUs, encoding) {
+    if (!this.#open || !this.#credits?.maySend || this.#encoding) {
+      bitmap.close();
+      return;
+    }
+    this.#encoding = true;
+    try {
+      const image = await encode(bitmap, encoding);
+      if (!this.#open) return;
+      this.#sequence += 1;
+      this.#credits.send(this.#sequence);
+      this.#socket.send(encodeFrame(this.#sequence, captureUs, image));
+      this.#post({ type: "sent", bytes: image.byteLength });
+    } finally {
+      this.#encoding = false;
+      this.#want();
+    }
+  }
+
+  #want() {
+    if (this.#open && this.#credits?.maySend && !this.#encoding) this.#post({ type: "want" });
+  }
+
+  #post(message, transfer = []) {
+    if (connection === this) postMessage({ epoch: this.epoch, ...message }, transfer);
+  }
+
+  #receive(data) {
+    try {
+      if (typeof data === "string") this.#message(decodeMessage(data));
+      else this.#result(decodeResult(data));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#last = { code: 1002, reason: error.message };
+      this.close();
+    }
+  }
+
+  #message(message) {
+    if (message.type === "bye") this.#last = { code: message.code, reason: message.reason };
+    if (message.type === "ready") this.#credits = new CreditWindow(message.window);
+    this.#post(message);
+    if (message.type === "ready") this.#want();
+  }
+
+  #result(result) {
+    const fresh = this.#credits?.receive(result.sequence) ?? false;
+    this.#want();
+    if (fresh) this.#show(result);
+  }
+
+  async #show({ flags, sequence, captureUs, metadata, image }) {
+    const held = Boolean(flags & FLAG.held) || image.byteLength === 0;
+    const bitmap = held ? null : await createImageBitmap(new Blob([image], { type: JPEG })).catch(() => null);
+    const message = { type: "result", sequence, flags, captureUs, metadata, bitmap };
+    this.#post(message, bitmap ? [bitmap] : []);
+  }
+
+  #closed(code, reason) {
+    this.#post({ type: "closed", code, reason, ...this.#last });
+    if (connection === this) connection = null;
+  }
+}
+
+let canvas = null;
+
+/** A bitmap as JPEG bytes, at most `side` pixels long. */
+async function encode(bitmap, { quality, side }) {
+  const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
+  const width = Math.round(bitmap.width * scale);
+  const height = Math.round(bitmap.height * scale);
+  if (canvas?.width !== width || canvas.height !== height) canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  const blob = await canvas.convertToBlob({ type: JPEG, quality });
+  return new Uint8Array(await blob.arrayBuffer());
+}
+
+let connection = null;
+let encoding = { quality: 0.8, side: 640 };
+let ticks = 0;
+
+const HANDLERS = {
+  open(message) {
+    connection?.close();
+    connection = new Connection(message);
+  },
+  frame({ epoch, bitmap, captureUs }) {
+    if (connection?.epoch === epoch) connection.send(bitmap, captureUs, encoding);
+    else bitmap.close();
+  },
+  encoding({ quality, side }) {
+    encoding = { quality, side };
+  },
+  options: ({ identity, options }) => connection?.tell(protocol.options(identity, options)),
+  renew: ({ token }) => connection?.tell(protocol.renew(token)),
+  close() {
+    const closing = connection;
+    connection = null;
+    closing?.close();
+  },
+  /** A hidden page's own timers stand still; a worker's go on, for picture-in-picture and recordings. */
+  ticks({ every }) {
+    clearInterval(ticks);
+    ticks = every ? setInterval(() => postMessage({ type: "tick" }), every) : 0;
+  },
+};
+
+addEventListener("message", ({ data }) => HANDLERS[data.type](data));
