@@ -12,6 +12,7 @@ PredictionError
 ├── LabellingFailed      500
 ├── PackageRefused       409
 ├── PictureTooLarge      413
+├── PictureTooSmall      400
 ├── RefusedPortrait      422
 ├── RequestTooLarge      413
 ├── RunRefused           400
@@ -151,6 +152,13 @@ class PictureTooLarge(PredictionError):
 
     type = "picture_too_large"
     status = 413
+
+
+class PictureTooSmall(PredictionError):
+    """A picture on which a label could not be read."""
+
+    type = "picture_too_small"
+    status = 400
 
 
 class RefusedPortrait(PredictionError):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.errors import LabellingFailed
+from prediction_model.errors import PictureTooSmall
 from prediction_model.types import BgrFrame
 
 TEXT = "AI MODIFIED"
@@ -58,7 +58,7 @@ def badge_box(width: int, height: int) -> tuple[int, int, int, int]:
     """Where the badge lies in a frame of that size: left, top, width, height in pixels.
 
     Raises:
-        LabellingFailed: the frame is too small to carry it.
+        PictureTooSmall: the frame is too small to carry it.
     """
     tall = max(LEAST_HEIGHT, round(min(width, height) * SHARE))
     while True:
@@ -66,7 +66,7 @@ def badge_box(width: int, height: int) -> tuple[int, int, int, int]:
         if wide <= width and tall <= height:
             break
         if tall <= LEAST_HEIGHT:
-            raise LabellingFailed(
+            raise PictureTooSmall(
                 f"Expected a frame of at least {wide}×{tall} pixels, which a readable label needs; received "
                 f"{width}×{height}. Send a larger one."
             )
@@ -79,7 +79,7 @@ def put_badge(frame: BgrFrame) -> None:
     """Draw the badge on `frame`, uint8 [H, W, 3] BGR, in place.
 
     Raises:
-        LabellingFailed: the frame is too small to carry it.
+        PictureTooSmall: the frame is too small to carry it.
     """
     left, top, wide, tall = badge_box(frame.shape[1], frame.shape[0])
     lit, rest = _pill(tall)

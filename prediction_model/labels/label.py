@@ -15,7 +15,7 @@ def put_labels(frame: BgrFrame, payload: int, key: bytes) -> BgrFrame:
         key: the watermark's.
 
     Raises:
-        LabellingFailed: it could not be labelled, so it must not be sent.
+        PictureTooSmall: it cannot carry the labels, so it must not be sent.
     """
     put_badge(frame)
     embed(frame, payload, key)

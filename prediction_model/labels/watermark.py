@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.errors import LabellingFailed
+from prediction_model.errors import PictureTooSmall
 from prediction_model.types import BgrFrame
 
 TILE = 32
@@ -31,7 +31,9 @@ CACHED_LAYOUTS = 32
 FREQUENCIES = ((1, 2), (2, 1), (2, 2), (1, 1))
 """Low enough to survive compression, high enough not to be seen."""
 WIDTHS = (320, 480, 640, 800, 960, 1280, 1920)
-"""Frame widths that `read` tries when the picture was rescaled, besides its own."""
+RATIOS = (1.0, 2.0, 0.5, 4 / 3, 1.5, 0.75)
+"""What `read` takes a rescaled picture back to: usual frame widths, and these multiples of its own."""
+LARGEST_WIDTH = 4096
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -63,12 +65,12 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
     """Put `payload` (32 bits) into `frame`, uint8 [H, W, 3] BGR, in place.
 
     Raises:
-        LabellingFailed: the frame has fewer than 48 tiles of 32 pixels.
+        PictureTooSmall: the frame has fewer than 48 tiles of 32 pixels.
     """
     height, width = frame.shape[:2]
     rows, columns = height // TILE, width // TILE
     if rows * columns < LEAST_TILES:
-        raise LabellingFailed(
+        raise PictureTooSmall(
             f"Expected a frame of at least {LEAST_TILES} tiles of {TILE} pixels, which the watermark needs; received "
             f"{width}×{height}. Send a larger one."
         )
@@ -89,13 +91,13 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
 def read(frame: BgrFrame, key: bytes) -> int | None:
     """The payload that `frame`, uint8 [H, W, 3] BGR, carries; None when it carries none that its CRC confirms.
 
-    A picture that was rescaled is tried at the usual frame widths too.
+    A picture that was rescaled is tried at the usual frame widths and at simple multiples of its own too.
     """
     height, width = frame.shape[:2]
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-    for wide in dict.fromkeys((width, *WIDTHS)):
+    for wide in dict.fromkeys((width, *WIDTHS, *(round(width * ratio) for ratio in RATIOS))):
         tall = round(height * wide / width)
-        if (wide // TILE) * (tall // TILE) < LEAST_TILES:
+        if max(wide, tall) > max(LARGEST_WIDTH, width, height) or (wide // TILE) * (tall // TILE) < LEAST_TILES:
             continue
         scaled = grey if wide == width else cv2.resize(grey, (wide, tall), interpolation=cv2.INTER_CUBIC)
         payload = _read_at(scaled, key)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prediction_model.errors import LabellingFailed
+from prediction_model.errors import PictureTooSmall
 from prediction_model.labels.badge import badge_box, put_badge
 from prediction_model.labels.label import put_labels
 from prediction_model.labels.watermark import embed, read
@@ -46,6 +46,14 @@ def test_the_watermark_survives_jpeg(labelled: BgrFrame, quality: int) -> None:
 
 def test_the_watermark_survives_half_size_and_jpeg(labelled: BgrFrame) -> None:
     assert read(jpeg(half(labelled), 70), KEY) == PAYLOAD
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.75, 2.0])
+def test_a_rescaled_frame_of_an_unusual_size_is_read(frames: Frames, ratio: float) -> None:
+    frame = np.asarray(cv2.resize(frames("w1")[3], (854, 470)), np.uint8)
+    put_labels(frame, PAYLOAD, KEY)
+    rescaled = cv2.resize(frame, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    assert read(np.asarray(rescaled, np.uint8), KEY) == PAYLOAD
 
 
 def test_the_watermark_survives_h264(frames: Frames) -> None:
@@ -103,5 +111,5 @@ def test_a_black_or_white_frame_can_be_marked(value: int) -> None:
 
 @pytest.mark.parametrize("shape", [(40, 60, 3), (30, 600, 3), (128, 128, 3)])
 def test_a_frame_too_small_to_be_labelled_is_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(LabellingFailed):
+    with pytest.raises(PictureTooSmall):
         put_labels(np.zeros(shape, np.uint8), PAYLOAD, KEY)
