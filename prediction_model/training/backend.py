@@ -54,6 +54,18 @@ def prepare(precision: str = "auto", seed: int = 0, threads: int | None = None) 
     return backend
 
 
+def require_tensorflow() -> None:
+    """Export converts with TensorFlow, whatever trained.
+
+    Raises:
+        ExtraMissing: it is not installed.
+    """
+    if find_spec("keras") is None or find_spec("tensorflow") is None:
+        raise ExtraMissing("Export", "TensorFlow", "train")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
 def _bfloat16_is_fast(backend: str) -> bool:
     if backend == "torch":
         import torch

@@ -11,6 +11,7 @@ TensorFlow is needed here (its converter), and only here.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ def convert(model: keras.Model) -> bytes:
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return bytes(converter.convert())
+    # Keras prints the signature of what it hands to the converter.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return bytes(converter.convert())
 
 
 def pack_maps(maps: dict[str, FloatArray]) -> bytes:

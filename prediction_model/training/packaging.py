@@ -22,9 +22,11 @@ from prediction_model.identities.package import CARD, write_card
 from prediction_model.training import original
 from prediction_model.training.actors import GREY, over
 from prediction_model.training.export import check, convert, export_encoder, export_identity, pack_maps
+from prediction_model.training.identity import Identity
 from prediction_model.training.networks import PRESETS
+from prediction_model.training.onnx_export import write_onnx
 from prediction_model.training.performances import bundled
-from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, Identity, Run
+from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, Run
 from prediction_model.training.shared import save_shared
 from prediction_model.training.trainer import read_weights, swap_in_parts
 from prediction_model.types import AlignedFace, JsonObject
@@ -107,6 +109,15 @@ def trained(folder: Path, run: Run) -> keras.Model:
 def write_shared(folder: Path, path: Path, run: Run) -> None:
     """Write the shared weights of the run in `folder`, from which new identities begin."""
     save_shared(path, trained(folder, run), run.preset)
+
+
+def write_onnx_files(folder: Path, run: Run) -> list[Path]:
+    """Write `ID.onnx` beside the run's weights for every exported identity."""
+    model = trained(folder, run)
+    paths = [folder / f"{run.identities[index].id}.onnx" for index in run.exported]
+    for index, path in zip(run.exported, paths, strict=True):
+        write_onnx(model, run, index, path)
+    return paths
 
 
 def checked_faces(size: int) -> list[AlignedFace]:

@@ -1,4 +1,7 @@
-"""The three ways to train: on actors' paired performances, on one photograph, on footage."""
+"""The three ways to train: on actors' paired performances, on one photograph, on footage.
+
+Each returns the run, and whether its plan came to its end.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,11 @@ from prediction_model.training.backgrounds import made_up
 from prediction_model.training.blend import blends
 from prediction_model.training.classical import Disguises, Unpaired, disguised
 from prediction_model.training.face_folder import FaceFolder, yaw
+from prediction_model.training.identity import Identity
 from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
 from prediction_model.training.performances import PERSONAS, bundled
 from prediction_model.training.photo_pairs import read_photograph, truths
-from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, RUN, Identity, Run
+from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, RUN, Run
 from prediction_model.training.shared import SHARED
 from prediction_model.training.trainer import Plan, Progress, Trainer
 from prediction_model.types import BgrFrame, Mesh
@@ -89,7 +93,7 @@ class Setup:
         return Run(form, self.plan.preset, tuple(identities), exported, shared, self.plan.seed, self.backend, data)
 
 
-def train_actors(setup: Setup, data: Path) -> Run:
+def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     """Train the eight personas on the actors' paired performances: the recipe of the shipped weights.
 
     Inputs are the sources `s00` to `s51` (twice), blends of two of them, and the personas themselves, giving
@@ -116,11 +120,10 @@ def train_actors(setup: Setup, data: Path) -> Run:
     drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
     pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
     held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
-    _train(run, setup, pairs.batch, held_out)
-    return run
+    return run, _train(run, setup, pairs.batch, held_out)
 
 
-def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) -> Run:
+def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) -> tuple[Run, bool]:
     """Train one identity on one photograph, uint8 [H, W, 3] BGR: the photo engine makes the truths.
 
     `name` is what to call the picture in an error.
@@ -140,11 +143,10 @@ def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) 
     measured = {index: made[index] for index in kept}
     held = Pairs([p for p in given if p.index in kept], [measured], behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
     _write_pictures(setup.folder, photograph.picture, photograph.mesh)
-    _train(run, setup, pairs.batch, held)
-    return run
+    return run, _train(run, setup, pairs.batch, held)
 
 
-def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Identity) -> Run:
+def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Identity) -> tuple[Run, bool]:
     """Train one identity on extracted faces.
 
     Args:
@@ -166,8 +168,7 @@ def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Iden
         learnt, held = zip(*(_split(p) for p in people), strict=True)
         unpaired = Unpaired(learnt, run.size, setup.seed)
         held_out = Unpaired(held, run.size, HELD_OUT_SEED).batch(HELD_OUT, done=1.0)
-        _train(run, setup, unpaired.batch, held_out)
-        return run
+        return run, _train(run, setup, unpaired.batch, held_out)
     setup.say("putting strangers' faces on the footage")
     given, neutral = bundled()
     strangers = [p for p in given if p.index == neutral]
@@ -183,8 +184,7 @@ def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Iden
         for part, seed in ((learnt_pairs, setup.seed), (held_pairs, HELD_OUT_SEED))
     ]
     _write_pictures(setup.folder, picture, best.mesh)
-    _train(run, setup, draws[0].batch, draws[1].batch(HELD_OUT))
-    return run
+    return run, _train(run, setup, draws[0].batch, draws[1].batch(HELD_OUT))
 
 
 def shared_weights(preset: str, from_scratch: bool) -> Path | None:
@@ -192,8 +192,8 @@ def shared_weights(preset: str, from_scratch: bool) -> Path | None:
     return SHARED if preset == "live" and not from_scratch and SHARED.is_file() else None
 
 
-def _train(run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch) -> None:
-    """Train, writing `run` first. The draw of `original` is told how far the training is."""
+def _train(run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch) -> bool:
+    """Train, writing `run` first; whether the plan came to its end. `original` draws by how far it is."""
     folder, trainers = setup.folder, list[Trainer]()
     if (folder / RUN).is_file():
         before = Run.read(folder)
@@ -206,6 +206,7 @@ def _train(run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch) 
         draw = partial(_scheduled, draw, trainers)
     trainers.append(Trainer(folder, len(run.identities), draw, held_out, setup.plan, model=model, loss=loss))
     trainers[0].run(setup.report)
+    return trainers[0].done >= 1
 
 
 def _scheduled(draw: Callable[[int, float], Batch], trainers: Sequence[Trainer], count: int) -> Batch:

@@ -12,27 +12,15 @@ import keras
 
 from prediction_model.errors import RunRefused
 from prediction_model.training import original
+from prediction_model.training.identity import Identity
 from prediction_model.training.networks import PRESETS, autoencoder
 from prediction_model.training.objective import Loss
 from prediction_model.training.shared import freeze_shared, load_shared
 
 RUN = "run.json"
 ORIGINAL = "original"
-PRESET_NAMES = (*PRESETS, ORIGINAL)
 PORTRAIT, FACE = "portrait.jpg", "face.jpg"
 """In the run's folder, where there is one person: go into the package."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Whose face is learnt."""
-
-    id: str
-    name: str
-    kind: str
-    """`synthetic`, `self` or `release`."""
-    consent: str | None = None
-    """The consent's token; None for a synthetic identity."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +76,7 @@ class Run:
             raise RunRefused(
                 f"{folder} holds no {RUN} that can be read ({error}): give the folder of a training run."
             ) from error
-        if run.preset not in PRESET_NAMES:
-            raise RunRefused(f"{folder} was trained with the preset {run.preset!r}, expected one of {PRESET_NAMES}.")
+        if run.preset not in (*PRESETS, ORIGINAL):
+            names = ", ".join((*PRESETS, ORIGINAL))
+            raise RunRefused(f"{folder} was trained with the preset {run.preset[:40]!r}, expected one of {names}.")
         return run

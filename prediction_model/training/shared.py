@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ def load_shared(path: Path, preset: Preset) -> keras.Model:
         with np.load(path, allow_pickle=False) as archive:
             names = sorted(name for name in archive.files if name.startswith("w"))
             weights = [archive[name].astype(np.float32) for name in names]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RunRefused(
             f"The shared weights {path} cannot be read ({error}): train from the beginning with --from-scratch."
         ) from error

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import FrameType
+from zipfile import BadZipFile
 
 import cv2
 import keras
@@ -179,7 +180,7 @@ class Trainer:
         """Write weights, optimizer, state and a preview; each file is complete or not there."""
         self._preview()
         _write_arrays(self.folder / "weights.npz", [*self.model.get_weights(), *self._mean])
-        _write_arrays(self.folder / "optimizer.npz", [np.array(v) for v in self._optimizer.variables])
+        _write_arrays(self.folder / "optimizer.npz", [keras.ops.convert_to_numpy(v) for v in self._optimizer.variables])
         state = {"plan": asdict(self.plan), "progress": asdict(self.progress), "losses": list(self.losses)}
         _replace(self.folder / "state.json", json.dumps(state, indent=1).encode())
 
@@ -319,7 +320,7 @@ def read_weights(path: Path) -> tuple[list[npt.NDArray[np.float32]], list[npt.ND
     """
     try:
         arrays = _read_arrays(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RunRefused(
             f"{path} holds no weights ({error}): give the folder of a training run that was saved."
         ) from error

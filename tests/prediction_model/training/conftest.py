@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 
-TRAINING_TOOLS = find_spec("keras") is not None and find_spec("tensorflow") is not None
-
-
-@pytest.fixture(autouse=True)
-def training_tools(request: pytest.FixtureRequest) -> None:
-    """Tests marked `keras` are skipped where TensorFlow is not installed."""
-    if request.node.get_closest_marker("keras") and not TRAINING_TOOLS:
-        pytest.skip("TensorFlow is not installed: `python3 run.py --train` does")
-
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+MISSING = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
+
+collect_ignore = (
+    ["test_trainer.py", "test_shared.py", "test_packaging.py", "test_recipes.py", "test_networks.py"] if MISSING else []
+)
+"""They import Keras; `python3 run.py --train` installs it."""
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
+def tiny() -> Iterator[str]:
+    """The name of a preset of 32 pixels."""
+    from prediction_model.training.networks import PRESETS, Preset
+
+    PRESETS["tiny"] = Preset(size=32, widths=(4, 4, 8, 8, 8), head=4)
+    yield "tiny"
+    del PRESETS["tiny"]
