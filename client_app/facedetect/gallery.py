@@ -14,7 +14,7 @@ CARD_FILE = "identity.json"
 PORTRAIT_FILE = "portrait.jpg"
 FORMAT = 1
 KINDS = ("synthetic", "self", "release")
-IDENTITY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+IDENTITY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)

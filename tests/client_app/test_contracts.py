@@ -1,0 +1,30 @@
+"""The golden files of the identity package's contract, at the client's side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from facedetect.gallery import CARD_FILE, IDENTITY_ID, PORTRAIT_FILE, read_gallery
+
+CARDS: dict[str, Any] = json.loads(
+    (Path(__file__).resolve().parent.parent / "contracts" / "identity" / "cards.json").read_text(encoding="utf-8")
+)
+
+
+def test_cards_are_read(tmp_path: Path) -> None:
+    for number, case in enumerate(CARDS["accepted"]):
+        folder = tmp_path / str(number) / "me"
+        folder.mkdir(parents=True)
+        (folder / CARD_FILE).write_text(json.dumps(case["card"]), encoding="utf-8")
+        (folder / PORTRAIT_FILE).write_bytes(bytes.fromhex(CARDS["portrait"]))
+        (card,) = read_gallery(folder.parent).values()
+        assert (card.id, card.name, card.kind) == ("me", "Mara", case["card"]["kind"])
+        assert card.consent_hash == case["card"]["consent_hash"]
+        assert list(card.engines) == case["card"]["engines"]
+
+
+def test_ids() -> None:
+    assert all(IDENTITY_ID.fullmatch(identity) for identity in CARDS["ids"]["valid"])
+    assert not any(IDENTITY_ID.fullmatch(identity) for identity in CARDS["ids"]["invalid"])

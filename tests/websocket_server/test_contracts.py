@@ -1,0 +1,43 @@
+"""The golden files of the token's and the prediction's contract, at the relay's side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errors import BadToken, PredictionUnavailable
+from predictors.raw import CONTENT_TYPE, prediction_of_raw
+from tokens import TokenVerifier
+
+CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
+TOKENS: dict[str, Any] = json.loads((CONTRACTS / "token" / "tokens.json").read_text(encoding="utf-8"))
+RAW: dict[str, Any] = json.loads((CONTRACTS / "prediction" / "raw.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", TOKENS["tokens"], ids=lambda case: str(case["name"]))
+def test_tokens(case: dict[str, Any]) -> None:
+    verifier = TokenVerifier(TOKENS["verify_key"])
+    if not case["relay"]:
+        with pytest.raises(BadToken):
+            verifier.session(case["token"])
+        return
+    token = verifier.session(case["token"])
+    assert (token.session, token.expires) == (TOKENS["session"], TOKENS["expires"])
+    assert token.identities == TOKENS["identities"]
+    limits = TOKENS["limits"]
+    assert (token.fps, token.pixels, token.seconds) == (limits["fps"], limits["pixels"], limits["minutes"] * 60)
+
+
+@pytest.mark.parametrize("case", RAW["answers"], ids=lambda case: str(case["name"]))
+def test_raw_answers_are_read(case: dict[str, Any]) -> None:
+    answer = prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]), "a server")
+    assert answer.image == bytes.fromhex(case["picture"])
+
+
+@pytest.mark.parametrize("case", RAW["malformed"], ids=lambda case: str(case["about"]))
+def test_malformed_raw_answers_are_not_shown(case: dict[str, Any]) -> None:
+    with pytest.raises(PredictionUnavailable):
+        prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]), "a server")
