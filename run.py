@@ -24,6 +24,7 @@ import threading
 import time
 import webbrowser
 from pathlib import Path
+from typing import NamedTuple
 
 if sys.version_info < (3, 11):  # noqa: UP036 - this line is for the Python that is too old
     sys.exit(
@@ -45,6 +46,8 @@ STOP_SECONDS = 4.0
 """Of the five that Ctrl-C may take: what still runs after them is killed."""
 POLL_SECONDS = 0.05
 
+INTERRUPTED = 130
+
 CHECKS = {
     "ruff check": (".", "ruff check ."),
     "ruff format": (".", "ruff format --check ."),
@@ -56,9 +59,6 @@ CHECKS = {
 
 class Failure(Exception):
     """Something the person at the keyboard must know: one sentence, then a non-zero exit."""
-
-
-# Set-up
 
 
 def make_venv() -> None:
@@ -143,11 +143,9 @@ def make_env_file() -> None:
     if "FACESWAP_WATERMARK_KEY" not in present:
         made["FACESWAP_WATERMARK_KEY"] = secrets.token_urlsafe(32)
     with os.fdopen(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
+        file.write("\n" if present and made else "")
         file.writelines(f"{name}={value}\n" for name, value in made.items())
     ENV_FILE.chmod(0o600)
-
-
-# Addresses
 
 
 class Addresses:
@@ -157,8 +155,7 @@ class Addresses:
         self.host, self.secure = options.host, "s" if options.https else ""
         self.client, self.relay, self.prediction = options.port, options.port + 1, options.port + 2
         everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-        self.near = "127.0.0.1" if everywhere else self.host
-        """Where this machine reaches the client and the relay; the prediction service is at 127.0.0.1 always."""
+        self.near = "127.0.0.1" if everywhere else self.host  # where this machine itself reaches client and relay
         named = [network_address(), socket.gethostname()] if everywhere else [self.host]
         self.names = list(dict.fromkeys([*named, "localhost", "127.0.0.1"]))
         self.page = f"http{self.secure}://{self.names[0]}:{self.client}"
@@ -186,8 +183,8 @@ class Addresses:
                 try:
                     probe.bind((host, port))
                 except (OSError, OverflowError) as error:
-                    reason = getattr(error, "strerror", None) or error
-                    raise Failure(f"Cannot listen on {host}:{port} ({reason}): choose another --port.") from None
+                    why = error.args[-1]
+                    raise Failure(f"Cannot listen on {host}:{port} ({why}): choose another --port.") from None
 
 
 def network_address() -> str:
@@ -200,46 +197,48 @@ def network_address() -> str:
         return str(probe.getsockname()[0])
 
 
-# The three services
+class Plan(NamedTuple):
+    """What a service is started with, and where `/readyz` answers once it is ready."""
+
+    folder: str
+    command: "list[str]"
+    host: str
+    port: int
+    secure: bool = False
 
 
 class Service:
-    """One of the three, in a process group of its own, its log lines prefixed with its name."""
+    """One of the three, started in a process group of its own, its log lines prefixed with its name."""
 
-    def __init__(self, name: str, folder: str, command: "list[str]", ready: "tuple[str, int, str]") -> None:
-        self.name, self.folder, self.command, self.ready = name, folder, command, ready
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self, environment: "dict[str, str]") -> None:
+    def __init__(self, name: str, plan: "Plan", environment: "dict[str, str]") -> None:
+        self.name, self.plan = name, plan
         self.process = subprocess.Popen(
-            self.command,
-            cwd=ROOT / self.folder,
+            plan.command,
+            cwd=ROOT / plan.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
+            errors="replace",  # whatever bytes a service writes; it makes them text, too
             start_new_session=True,
         )
         threading.Thread(target=self.print_log, daemon=True).start()
 
     def print_log(self) -> None:
-        for line in (self.process and self.process.stdout) or ():
+        for line in self.process.stdout or ():
             print(f"{self.name:<10} | {line.rstrip()}", flush=True)
 
     def check_alive(self) -> None:
-        status = self.process.poll() if self.process else None
+        status = self.process.poll()
         if status is not None:
             how = f"exit status {status}" if status >= 0 else f"signal {-status}"
             raise Failure(f"The {self.name} service died ({how}); its last lines above say why.")
 
     def is_ready(self) -> bool:
-        host, port, secure = self.ready
-        connection = http.client.HTTPConnection(host, port, timeout=2)
-        if secure:
+        connection = http.client.HTTPConnection(self.plan.host, self.plan.port, timeout=2)
+        if self.plan.secure:
             trust = ssl.create_default_context(cafile=CERTIFICATE)
-            connection = http.client.HTTPSConnection(host, port, timeout=2, context=trust)
+            connection = http.client.HTTPSConnection(self.plan.host, self.plan.port, timeout=2, context=trust)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == http.HTTPStatus.OK
@@ -249,17 +248,17 @@ class Service:
             connection.close()
 
 
-def services(at: Addresses, workers: int) -> "list[Service]":
+def plans(at: Addresses, workers: int) -> "dict[str, Plan]":
     gunicorn = str(VENV / "bin" / "gunicorn")
     tls = ["--certfile", CERTIFICATE, "--keyfile", CERTIFICATE_KEY] if at.secure else []
     serve = [PYTHON, "-m", "prediction_model", "serve", "--port", str(at.prediction), "--workers", str(workers)]
     relay = [gunicorn, "-b", f"{at.host}:{at.relay}", "-k", "flask_sockets.worker", *tls, "main:app"]
     client = [gunicorn, "-b", f"{at.host}:{at.client}", "--threads", "8", *tls, "facedetect.wsgi:application"]
-    return [
-        Service("prediction", ".", serve, ("127.0.0.1", at.prediction, "")),
-        Service("relay", "websocket_server", relay, (at.near, at.relay, at.secure)),
-        Service("client", "client_app", client, (at.near, at.client, at.secure)),
-    ]
+    return {
+        "prediction": Plan(".", serve, "127.0.0.1", at.prediction),
+        "relay": Plan("websocket_server", relay, at.near, at.relay, bool(at.secure)),
+        "client": Plan("client_app", client, at.near, at.client, bool(at.secure)),
+    }
 
 
 def manage(environment: "dict[str, str]", *commands: str) -> None:
@@ -275,7 +274,7 @@ def stop(running: "list[Service]") -> None:
     """End every process of every service within `STOP_SECONDS`: asked first, then killed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    processes = [service.process for service in running if service.process]
+    processes = [service.process for service in running]
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + STOP_SECONDS
@@ -294,21 +293,22 @@ def start(options: argparse.Namespace) -> int:
     if options.https:
         files = (CERTIFICATE, CERTIFICATE_KEY)
         output_of("Making a certificate", PYTHON, "client_app/make_keys.py", "certificate", *files, *at.names)
-    environment = at.environment()
-    prediction, relay, client = running = services(at, options.workers)
+    environment, plan, running = at.environment(), plans(at, options.workers), []
     try:
-        prediction.start(environment)
-        relay.start(environment)
+        for name in ("prediction", "relay"):
+            running.append(Service(name, plan[name], environment))
         manage(environment, "migrate", "collectstatic")
-        client.start(environment)
+        running.append(Service("client", plan["client"], environment))
         wait_until_ready(running)
         print(f"\nOpen {at.page} (Ctrl-C stops everything)\n", flush=True)
         if options.browser and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
             webbrowser.open(at.page)
-        while True:
-            for service in running:
-                service.check_alive()
-            time.sleep(POLL_SECONDS)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                for service in running:
+                    service.check_alive()
+                time.sleep(POLL_SECONDS)
+        return 0
     finally:
         stop(running)
 
@@ -321,19 +321,16 @@ def wait_until_ready(running: "list[Service]") -> None:
         for service in running:
             service.check_alive()
         for service in [service for service in waiting if service.is_ready()]:
-            print(f"{service.name:<10} | ready on port {service.ready[1]}", flush=True)
+            print(f"{service.name:<10} | ready on port {service.plan.port}", flush=True)
             waiting.remove(service)
         time.sleep(POLL_SECONDS)
-
-
-# The tests
 
 
 def find_browser() -> str:
     """A Chromium for the page's tests, or "" for Playwright's own: what is here, else Playwright's, else Debian's."""
 
     def here() -> "str | None":
-        return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
     root = os.geteuid() == 0
     if here() is None:
@@ -394,8 +391,7 @@ def main(arguments: "list[str]") -> int:
         print(failure, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped")
-        return 0
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
