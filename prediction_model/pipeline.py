@@ -35,6 +35,7 @@ NOMINAL_STEP_US = 33_333
 """Between two frames whose capture times are not given."""
 LONGEST_STEP_US = 500_000
 """After a longer pause, or a step back in time, nothing is smoothed."""
+LOG_EVERY_SECONDS = 5.0
 STAYS_PRIMARY = 0.75
 """The face swapped last stays the swapped one until another is larger by this ratio."""
 
@@ -94,6 +95,7 @@ class Pipeline:
         self._label = label
         self._detector = detector
         self._local = threading.local()
+        self._log_next = 0.0
 
     @property
     def finder(self) -> FaceFinder:
@@ -137,10 +139,11 @@ class Pipeline:
                     _veil_others(frame, faces[len(swapped) :], lost, options)
                     for face, crop, result, shape in zip(swapped, crops, results, shapes, strict=True):
                         kept.append(_composite(frame, face, crop, result, shape, engine, options, seconds))
-                    shown = frame
+                    if any(face.look for face in kept):
+                        shown = frame
         except Exception as error:
             # Anything at all: the wearer must not be shown because of it.
-            LOG.exception("a frame was not swapped: %s", type(error).__name__)
+            self._log(error)
             shown, kept = None, []
         kept += [TrackedFace(face.mesh[:, :2], None) for face in faces[len(kept) :]] + lost
         swapped_any = shown is not None
@@ -150,6 +153,13 @@ class Pipeline:
         mirrored = width if options.mirror else None
         picture = None if shown is None else self._finish(shown, request, clock)
         return FrameAnswer(picture, faces, swapped_any, after, clock.ms, mirrored)
+
+    def _log(self, error: Exception) -> None:
+        """Say what broke, at most once in `LOG_EVERY_SECONDS`: a session brings thirty frames in each of them."""
+        now = time.monotonic()
+        if now >= self._log_next:
+            self._log_next = now + LOG_EVERY_SECONDS
+            LOG.error("a frame was not swapped: %s", type(error).__name__, exc_info=error)
 
     def _finish(self, frame: BgrFrame, request: FrameRequest, clock: _Stages) -> bytes:
         """Mirror, label and encode."""
@@ -192,7 +202,7 @@ def _composite(
     options: FrameOptions,
     seconds: float,
 ) -> TrackedFace:
-    """Paste one swapped face; what the next frame needs to know of it."""
+    """Paste one swapped face, or blur it if too little of it is in sight; what the next frame needs to know of it."""
     look = composite(
         frame,
         crop,
@@ -203,6 +213,9 @@ def _composite(
         before=face.before.look if face.before else None,
         seconds=seconds,
     )
+    if look is None:
+        veil_face(frame, face.mesh)
+        return TrackedFace(face.mesh[:, :2], None)
     return TrackedFace(face.mesh[:, :2], look, shape)
 
 

@@ -11,7 +11,6 @@ from prediction_model.compositing.detail import soften, softness
 from prediction_model.compositing.glare import eyes_seen
 from prediction_model.compositing.mask import outline, parts
 from prediction_model.compositing.paste import fit_to_frame, paste, shrink_matrix
-from prediction_model.errors import PredictionError
 from prediction_model.faces.track import Look
 from prediction_model.types import AlignedFace, BgrFrame, Crop, Mask, SwappedFace
 
@@ -29,7 +28,7 @@ def composite(
     strength: float,
     before: Look | None,
     seconds: float,
-) -> Look:
+) -> Look | None:
     """Paste `swapped` over `live` in `frame` [H, W, 3], in place.
 
     Args:
@@ -38,10 +37,7 @@ def composite(
         before: how the face looked in the frame before, `seconds` ago.
 
     Returns:
-        How it looks now, for the next frame.
-
-    Raises:
-        PredictionError: too little of the face is in sight.
+        How it looks now, for the next frame; None, and nothing is pasted, when too little of it is in sight to be lit.
     """
     size = live.crop.shape[0] // min(fit_to_frame(live.matrix), live.crop.shape[0] // SMALLEST_CROP)
     factor = live.crop.shape[0] // size
@@ -50,7 +46,7 @@ def composite(
     mask: Mask = outline(live.mesh / np.float32(factor), size) * _resized(swapped.mask, size)
     light = compare(crop, face, mask)
     if light is None:
-        raise PredictionError("Too little of the face can be seen to light it: turn to the camera.")
+        return None
     mask = mask * (1.0 - cv2.resize(light.hair, (size, size), interpolation=cv2.INTER_LINEAR))
     gains, contrast = follow(light, before, seconds)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))

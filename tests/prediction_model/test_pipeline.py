@@ -125,6 +125,24 @@ def test_an_engine_that_raises_shows_nobody(
     assert held.picture is None
 
 
+class Invisible:
+    """An engine whose mask is empty."""
+
+    name, crop_size, keeps_live_parts = "photo", 64, True
+
+    def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
+        return [SwappedFace(face.crop, np.zeros((64, 64), np.float32)) for face in faces]
+
+
+def test_a_face_that_cannot_be_composited_is_not_shown(
+    unlabelled: tuple[Pipeline, list[BgrFrame]], finder: FaceFinder, frames: Frames
+) -> None:
+    pipeline, kept = unlabelled
+    answer = pipeline.run(FrameRequest(png(frames("w1")[0])), Invisible())
+    assert not answer.swapped
+    assert finder.find(kept[-1], None, 0.0).faces == []
+
+
 def test_no_label_no_frame(persona: PhotoEngine, frames: Frames) -> None:
     def fail(frame: BgrFrame, payload: int) -> BgrFrame:
         raise ValueError("no room for the badge")

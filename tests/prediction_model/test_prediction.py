@@ -216,6 +216,11 @@ def test_a_session_wears_what_its_token_names_and_marks_it(
         model.predict_frame(jpeg, {"session": token(exp=int(time.time()) - 1)})
 
 
+def test_dlib_can_find_the_faces(gallery: Path, jpeg: bytes) -> None:
+    _, answer = ModelPrediction.from_path(gallery, Settings(detector="dlib")).predict_frame(jpeg, {})
+    assert answer["swapped"] and len(answer["faces"]) == 1
+
+
 def test_without_a_token_only_the_gallery_is_served(tmp_path: Path, gallery: Path, jpeg: bytes) -> None:
     elsewhere = tmp_path / "p1b"
     elsewhere.mkdir()
