@@ -164,28 +164,30 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
         sockets: Sockets = self.server.application.extensions[EXTENSION]
         return sockets
 
+    def handle_one_request(self) -> Any:
+        try:
+            return super().handle_one_request()
+        finally:
+            self._end_request_timeout()
+
     def read_requestline(self) -> str:
         # Covers the pause before a request too: a kept-alive connection that stays silent is closed.
         seconds = self._sockets.request_seconds
         self._request_timeout = Timeout.start_new(seconds, TimeoutError("request not sent in time"))
-        try:
-            line: str = super().read_requestline()
-        except BaseException:
-            self._request_timeout.close()
-            raise
-        if not line:
-            self._request_timeout.close()
+        line: str = super().read_requestline()
         return line
 
     def read_request(self, raw_requestline: str) -> Any:
-        try:
-            valid = super().read_request(raw_requestline)
-            if self.content_length or "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-                raise ValueError("expected a request without a body")
-            return valid
-        finally:
-            if self._request_timeout is not None:
-                self._request_timeout.close()
+        valid = super().read_request(raw_requestline)
+        self._end_request_timeout()
+        if self.content_length or "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            raise ValueError("expected a request without a body")
+        return valid
+
+    def _end_request_timeout(self) -> None:
+        if self._request_timeout is not None:
+            self._request_timeout.close()
+            self._request_timeout = None
 
     def upgrade_websocket(self) -> Any:
         if self._wants_websocket():

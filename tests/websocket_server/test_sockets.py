@@ -85,6 +85,12 @@ def test_a_request_with_a_body_is_refused(relay: RelayServer) -> None:
         assert client.read_all().startswith(b"HTTP/1.1 400")
 
 
+def test_a_request_line_without_end_is_refused(relay: RelayServer) -> None:
+    with RawSocket(relay.port, upgrade=False) as client:
+        client.send(b"GET /" + b"a" * 100_000)
+        assert client.read_all().startswith(b"HTTP/1.1 414")
+
+
 MIB = 1 << 20
 VIOLATIONS = {
     "oversize message": (frame(BINARY, b"x" * (MIB + 1)), 1009),
