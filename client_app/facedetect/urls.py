@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from django.urls import include, path
+from django.views.i18n import JavaScriptCatalog, set_language
 
 from facedetect import views
 
 urlpatterns = [
     path("", views.studio, name="studio"),
     path("gallery/<slug:identity>/portrait.jpg", views.portrait, name="portrait"),
+    path("words.js", JavaScriptCatalog.as_view(packages=["facedetect"]), name="javascript-catalog"),
+    path("language", set_language, name="set_language"),
     path("session", views.session, name="session"),
     path("image", views.image, name="image"),
     path("revocations", views.feed, name="revocations"),

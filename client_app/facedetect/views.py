@@ -26,6 +26,8 @@ from facedetect.prediction import PredictionClient
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
 PORTRAIT_CACHE_SECONDS = 3600
+TERMS_VERSION = "2026-11"
+"""Of the terms that a visitor accepts before the first Start; a new one is asked for again."""
 
 View = Callable[..., HttpResponseBase]
 
@@ -75,7 +77,11 @@ def identities_of(cards: dict[str, Card]) -> dict[str, str]:
 @tells_errors
 def studio(request: HttpRequest) -> HttpResponseBase:
     """The page."""
-    return render(request, "studio/page.html", {"cards": list(offered().values()), "limits": FACESWAP})
+    return render(
+        request,
+        "studio/page.html",
+        {"cards": list(offered().values()), "limits": FACESWAP, "terms_version": TERMS_VERSION},
+    )
 
 
 @require_GET

@@ -4,7 +4,7 @@
 export const TRANSITIONS = Object.freeze({
   idle: ["asking"],
   asking: ["connecting", "stopped", "error"],
-  connecting: ["live", "reconnecting", "stopped", "error"],
+  connecting: ["live", "paused", "reconnecting", "stopped", "error"],
   live: ["degraded", "paused", "reconnecting", "stopped", "error"],
   degraded: ["live", "paused", "reconnecting", "stopped", "error"],
   reconnecting: ["connecting", "paused", "stopped", "error"],

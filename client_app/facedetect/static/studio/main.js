@@ -1,1 +1,298 @@
-export {};
+/** The page: connects its buttons, keys and fields with the studio. */
+
+import { Camera, CameraError } from "./camera.js";
+import { pictureForm } from "./picture.js";
+import * as preferences from "./preferences.js";
+import { Exporter, Recorder, progressText, saveFilm, snapshot } from "./saver.js";
+import { Stream, Tokens } from "./stream.js";
+import { Studio } from "./studio.js";
+import { format, gettext } from "./text.js";
+
+const { body } = document;
+const $ = (selector) => document.querySelector(selector);
+const csrf = () => $("[name=csrfmiddlewaretoken]").value;
+const TOAST_MS = 6_000;
+const FIELDS = ["strength", "mouth", "eyes", "faces", "bystanders", "engine", "sound"];
+
+const chosen = preferences.load();
+const tokens = new Tokens(body.dataset.session, csrf);
+const stream = new Stream(body.dataset.worker, tokens);
+const frame = $("#frame");
+const canvas = $("#screen");
+const studio = new Studio({ video: $("#camera"), canvas, stream });
+
+// The face and the options
+
+const cards = [...document.querySelectorAll("input[name=identity][type=radio]")];
+const card = () => cards.find(({ checked }) => checked);
+
+function choice() {
+  const { mirror, faces, bystanders, strength, mouth, eyes, engine } = chosen;
+  const options = { on_failure: "hold", mirror, faces, bystanders, strength };
+  if (mouth) options.mouth = mouth;
+  if (eyes) options.eyes = eyes;
+  if (engine && card()?.dataset.engines.split(" ").includes(engine)) options.engine = engine;
+  return { identity: card()?.value ?? "", options };
+}
+
+function remember(changes) {
+  Object.assign(chosen, changes);
+  preferences.save(chosen);
+  studio.choose(choice());
+}
+
+function showCard() {
+  const face = card();
+  if (!face) return;
+  const portrait = $("#cover-portrait");
+  portrait.src = face.dataset.portrait;
+  portrait.hidden = false;
+  $("#cover-title").textContent = format(gettext("Become {name}"), { name: face.dataset.name });
+  const engines = face.dataset.engines.split(" ");
+  const names = { photo: gettext("From a photo"), autoencoder: gettext("Deepfake"), onnx: gettext("Imported model") };
+  const usual = new Option(gettext("As it looks best"), "");
+  $("#engine").replaceChildren(usual, ...engines.map((engine) => new Option(names[engine] ?? engine, engine)));
+  $("#engine").value = engines.includes(chosen.engine) ? chosen.engine : "";
+  $("#engine-field").hidden = engines.length < 2;
+}
+
+(cards.find(({ value }) => value === chosen.identity) ?? cards[0])?.setAttribute("checked", "");
+for (const each of cards) {
+  each.addEventListener("change", () => {
+    showCard();
+    remember({ identity: each.value });
+  });
+}
+showCard();
+
+$("#search").addEventListener("input", ({ target }) => {
+  const words = target.value.trim().toLowerCase();
+  let found = 0;
+  for (const label of document.querySelectorAll(".card")) {
+    label.hidden = !label.dataset.name.includes(words);
+    found += !label.hidden;
+  }
+  $("#none-found").hidden = found > 0;
+});
+
+function showFields() {
+  for (const name of FIELDS) {
+    const field = $(`#${name}`);
+    if (field.type === "checkbox") field.checked = chosen[name];
+    else field.value = chosen[name];
+  }
+  $("#strength-value").textContent = `${Math.round(chosen.strength * 100)} %`;
+  $("#bystanders-field").hidden = chosen.faces === "all";
+  $("#mirror").setAttribute("aria-pressed", chosen.mirror);
+  frame.classList.toggle("mirrored", chosen.mirror);
+  $("#compare").setAttribute("aria-pressed", chosen.view === "compare");
+  frame.dataset.view = chosen.view;
+}
+
+for (const name of FIELDS) {
+  $(`#${name}`).addEventListener("input", ({ target }) => {
+    const value = { checkbox: target.checked, range: Number(target.value) }[target.type] ?? target.value;
+    remember({ [name]: value });
+    showFields();
+  });
+}
+showFields();
+studio.choose(choice());
+
+async function showCameras() {
+  const cameras = await Camera.list();
+  const options = cameras.map(
+    ({ deviceId, label }, place) => new Option(label || format(gettext("Camera {n}"), { n: place + 1 }), deviceId),
+  );
+  const field = $("#device");
+  field.replaceChildren(new Option(gettext("The usual one"), ""), ...options);
+  field.value = cameras.some(({ deviceId }) => deviceId === chosen.device) ? chosen.device : "";
+}
+navigator.mediaDevices?.addEventListener?.("devicechange", showCameras);
+$("#device").addEventListener("change", ({ target }) => {
+  remember({ device: target.value });
+  studio.changeCamera(target.value);
+});
+showCameras();
+
+// States
+
+let toastTimer = 0;
+function toast(text) {
+  const element = $("#toast");
+  element.textContent = text;
+  element.hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => (element.hidden = true), TOAST_MS);
+}
+
+const STATUS = {
+  asking: () => gettext("Waiting for the camera…"),
+  connecting: () => gettext("Connecting…"),
+  live: () => gettext("Live"),
+  degraded: (reason) => format(gettext("Degraded: {reason}"), { reason: reason || gettext("the service is slow") }),
+  reconnecting: () => gettext("Connection lost. Trying again…"),
+  paused: () => gettext("Paused while this page is hidden"),
+};
+
+function showTrouble(error) {
+  const known = error instanceof CameraError;
+  $("#trouble-title").textContent = known ? error.message : gettext("The session has ended");
+  $("#trouble-help").textContent = known ? error.help : error?.message || gettext("Press Start to try again.");
+}
+
+studio.machine.addEventListener("change", ({ detail: { state, reason } }) => {
+  body.dataset.state = state;
+  body.classList.toggle("running", studio.machine.running);
+  $("#status span").textContent = STATUS[state]?.(reason) ?? "";
+  if (state === "error") showTrouble(reason);
+  if (state === "live") showCameras();
+  if (!studio.machine.running) {
+    recorder.stop();
+    $("#numbers").hidden = true;
+  }
+});
+
+const LIVE_ONLY = document.querySelectorAll(".live-only");
+function showScreen(shown) {
+  frame.classList.toggle("shown", shown);
+  for (const button of LIVE_ONLY) button.disabled = !shown;
+}
+studio.screen.addEventListener("shown", () => showScreen(true));
+studio.screen.addEventListener("cleared", () => showScreen(false));
+showScreen(false);
+
+studio.addEventListener("numbers", ({ detail: { delay, rate } }) => {
+  $("#numbers").hidden = false;
+  $("#fps").textContent = Math.round(rate);
+  $("#delay").textContent = Math.round(delay);
+});
+stream.addEventListener("notice", ({ detail }) => toast(detail.message));
+
+// Buttons
+
+function accepted() {
+  return preferences.termsAccepted(body.dataset.terms);
+}
+
+function toggle() {
+  if (studio.machine.running) studio.stop();
+  else if (accepted()) studio.start(chosen.device);
+  else $("#terms").showModal();
+}
+
+$("#terms").addEventListener("close", ({ target }) => {
+  if (target.returnValue !== "yes") return;
+  preferences.acceptTerms(body.dataset.terms);
+  studio.start(chosen.device);
+});
+
+function holdBack(held) {
+  if (held && studio.screen.showing) frame.dataset.hold = "";
+  else delete frame.dataset.hold;
+}
+
+const exporter = new Exporter(body.dataset.exports, csrf, () =>
+  tokens.held && { token: tokens.held.token, identity: card()?.value ?? "" },
+);
+const recorder = new Recorder(canvas, Number(body.dataset.exportBytes));
+
+async function saying(work, done) {
+  try {
+    await work();
+    toast(done);
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+async function toggleRecording() {
+  if (recorder.running) return void recorder.stop();
+  if (!studio.screen.showing) return;
+  try {
+    await recorder.start(chosen.sound);
+  } catch (error) {
+    return void toast(error.message);
+  }
+  studio.keepRunning("recording", true);
+  $("#record").setAttribute("aria-pressed", "true");
+  $("#recording").hidden = false;
+}
+recorder.addEventListener("progress", ({ detail }) => ($("#recording span").textContent = progressText(detail)));
+recorder.addEventListener("stopped", ({ detail: { blob } }) => {
+  studio.keepRunning("recording", false);
+  $("#record").setAttribute("aria-pressed", "false");
+  $("#recording").hidden = true;
+  saying(() => saveFilm(blob, exporter), gettext("The film was signed and saved."));
+});
+
+const floating = document.createElement("video");
+floating.muted = true;
+async function toggleFloating() {
+  if (document.pictureInPictureElement) return void document.exitPictureInPicture();
+  floating.srcObject ??= canvas.captureStream();
+  await floating.play();
+  await floating.requestPictureInPicture();
+}
+for (const [event, floats] of [
+  ["enterpictureinpicture", true],
+  ["leavepictureinpicture", false],
+]) {
+  floating.addEventListener(event, () => {
+    studio.keepRunning("floating", floats);
+    $("#pip").setAttribute("aria-pressed", floats);
+  });
+}
+$("#pip").hidden = !document.pictureInPictureEnabled;
+$("#full").hidden = !document.fullscreenEnabled;
+
+function toggleMirror() {
+  remember({ mirror: !chosen.mirror });
+  showFields();
+}
+
+function toggleCompare() {
+  remember({ view: chosen.view === "compare" ? "after" : "compare" });
+  showFields();
+}
+
+const ACTIONS = {
+  start: toggle,
+  mirror: toggleMirror,
+  compare: toggleCompare,
+  snapshot: () => saying(() => snapshot(canvas, exporter), gettext("The snapshot was signed and saved.")),
+  record: toggleRecording,
+  pip: () => toggleFloating().catch(() => toast(gettext("This browser does not let the picture float."))),
+  full: () => (document.fullscreenElement ? document.exitFullscreen() : frame.requestFullscreen()),
+  "help-open": () => $("#help").showModal(),
+};
+for (const [id, act] of Object.entries(ACTIONS)) $(`#${id}`).addEventListener("click", act);
+
+const hold = $("#hold");
+hold.addEventListener("pointerdown", () => holdBack(true));
+for (const end of ["pointerup", "pointerleave", "pointercancel", "blur"]) hold.addEventListener(end, () => holdBack(false));
+hold.addEventListener("contextmenu", (event) => event.preventDefault());
+
+$("#divider").addEventListener("input", ({ target }) => frame.style.setProperty("--divide", `${target.value}%`));
+
+// Keys
+
+const KEYS = { " ": "start", m: "mirror", c: "compare", s: "snapshot", r: "record", p: "pip", f: "full", "?": "help-open" };
+const typing = (target) => target.closest("input, select, textarea, dialog, summary, a, [contenteditable]") !== null;
+
+addEventListener("keydown", (event) => {
+  const { key, target, repeat, ctrlKey, metaKey, altKey } = event;
+  if (ctrlKey || metaKey || altKey || typing(target)) return;
+  if (key.toLowerCase() === "b" || (target === hold && key === " ")) return void holdBack(true);
+  const button = $(`#${KEYS[key.toLowerCase()] ?? "-"}`);
+  // A button that has the focus takes the space bar itself.
+  if (!button || repeat || button.disabled || button.hidden || (key === " " && target.closest("button"))) return;
+  event.preventDefault();
+  button.click();
+});
+addEventListener("keyup", ({ key }) => {
+  if (key.toLowerCase() === "b" || key === " ") holdBack(false);
+});
+
+addEventListener("pagehide", () => studio.stop());
+pictureForm($("#picture-form"), () => card()?.value ?? "");
