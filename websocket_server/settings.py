@@ -63,6 +63,11 @@ class Settings:
     close_seconds: float = setting(2.0, "time for the closing handshake")
     stats_seconds: float = setting(1.0, "time between two stats messages")
 
+    @property
+    def longest_predict_seconds(self) -> float:
+        """Of every prediction: what predictors bound their own waiting by."""
+        return max(self.predict_seconds, self.predict_cold_seconds)
+
 
 def environment_name(name: str) -> str:
     """`message_bytes` → `FACESWAP_MESSAGE_BYTES`."""

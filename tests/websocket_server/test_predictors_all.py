@@ -40,7 +40,9 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     made: list[Predictor] = []
 
     def connect_to(url: str, seconds: float = DEADLINE_SECONDS) -> Predictor:
-        settings = Settings(predictor=kind, predictors=(url + path,), predict_seconds=seconds)
+        settings = Settings(
+            predictor=kind, predictors=(url + path,), predict_seconds=seconds, predict_cold_seconds=seconds
+        )
         (predictor,) = connect_all(settings)
         made.append(predictor)
         return predictor

@@ -49,4 +49,4 @@ def connect(address: str, settings: Settings) -> AiPlatformPredictor:
     parsed = Address.parse(address, RESOURCE, EXAMPLE)
     if parsed.method == "rawPredict":
         raise SystemExit("FACESWAP_PREDICTORS: AI Platform has no rawPredict; leave it out of the address.")
-    return AiPlatformPredictor(parsed, settings.predict_seconds)
+    return AiPlatformPredictor(parsed, settings.longest_predict_seconds)

@@ -63,7 +63,7 @@ class Balancer:
     def __init__(self, predictors: Sequence[Predictor], settings: Settings) -> None:
         self.backends = [Backend(predictor, settings) for predictor in predictors]
         self._seconds = settings.predict_seconds
-        self._cold_seconds = max(settings.predict_cold_seconds, settings.predict_seconds)
+        self._cold_seconds = settings.longest_predict_seconds
         self._probe_seconds = settings.probe_seconds
         self._waiting: deque[Event] = deque()
 

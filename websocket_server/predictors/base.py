@@ -6,7 +6,8 @@ A module `predictors/NAME.py` offers one function, which `FACESWAP_PREDICTOR=NAM
 
 It is called once for each address of `FACESWAP_PREDICTORS` and must not block: connect at the first prediction.
 Import heavy packages inside the module, which is imported only when it is picked. Deadline, retries, circuit breaker
-and balancing are not a predictor's business: `predictors.balancer` does them for all.
+and balancing are not a predictor's business: `predictors.balancer` does them for all; a predictor only bounds its own
+waiting, by `settings.longest_predict_seconds`.
 """
 
 from __future__ import annotations

@@ -101,4 +101,4 @@ class HttpPredictor:
 
 def connect(address: str, settings: Settings) -> HttpPredictor:
     """See `predictors.base`."""
-    return HttpPredictor(address, max(settings.predict_seconds, settings.predict_cold_seconds))
+    return HttpPredictor(address, settings.longest_predict_seconds)

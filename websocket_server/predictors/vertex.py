@@ -72,4 +72,4 @@ def _endpoints(service: Any) -> Any:
 
 def connect(address: str, settings: Settings) -> VertexPredictor:
     """See `predictors.base`."""
-    return VertexPredictor(Address.parse(address, RESOURCE, EXAMPLE), settings.predict_seconds)
+    return VertexPredictor(Address.parse(address, RESOURCE, EXAMPLE), settings.longest_predict_seconds)
