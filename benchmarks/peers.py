@@ -1,4 +1,5 @@
-"""What the networks of one frame cost, ours beside those that desktop swappers run: same machine, same run, one thread.
+"""What the networks of one frame cost, ours beside those that desktop swappers run: same machine, same run, one thread's
+processor time.
 
 The peers' networks are built here in their published shapes with random weights, which cost what trained ones cost, and
 run on ONNX Runtime. Ours run there too (float32, random weights: `ours_onnx`) and as they are served (`ours`: face mesh,
@@ -220,14 +221,17 @@ def served(package: Path) -> Callable[[], object]:
 
 
 def median_ms(run: Callable[[], object]) -> float:
-    """The median time of a call, after a first one that is not counted."""
+    """The median processor time of a call, after a first one that is not counted.
+
+    On one thread that is what it takes on an idle machine, and what others do meanwhile does not change it.
+    """
     run()
     times: list[float] = []
-    begun = time.perf_counter()
-    while len(times) < FEWEST or (time.perf_counter() - begun < SECONDS and len(times) < MOST):
-        started = time.perf_counter()
+    begun = time.process_time()
+    while len(times) < FEWEST or (time.process_time() - begun < SECONDS and len(times) < MOST):
+        started = time.process_time()
         run()
-        times.append((time.perf_counter() - started) * 1e3)
+        times.append((time.process_time() - started) * 1e3)
     return float(np.median(times))
 
 
