@@ -31,17 +31,18 @@ def paste(frame: BgrFrame, face: npt.NDArray[np.uint8], mask: Mask, matrix: Matr
         mask: float32 [S, S] in [0, 1]. Where it is 0 the frame keeps its exact values.
         matrix: float32 [2, 3], frame to crop; it enlarges less than twice (`fit_to_frame`).
     """
-    bgr = np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2BGR), np.uint8)
     into = matrix.astype(np.float64)
     left, top, width, height = _region(mask, into, frame)
     if width <= 0 or height <= 0:
         return
     into[:, 2] += into[:, :2] @ (left, top)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    alpha = cv2.warpAffine(mask, into, (width, height), flags=flags)
-    patch = cv2.warpAffine(bgr, into, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    # Four channels in one go: OpenCV warps them faster than three, and than three and one.
+    both = cv2.cvtColor(face, cv2.COLOR_RGB2BGRA)
+    cv2.insertChannel(cv2.convertScaleAbs(mask, alpha=255), both, 3)
+    both = cv2.warpAffine(both, into, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    alpha = cv2.extractChannel(both, 3) * np.float32(1 / 255)
     live = frame[top : top + height, left : left + width]
-    live[:] = cv2.blendLinear(patch, live, alpha, 1.0 - alpha)
+    live[:] = cv2.blendLinear(cv2.cvtColor(both, cv2.COLOR_BGRA2BGR), live, alpha, 1.0 - alpha)
 
 
 def _region(mask: Mask, into: np.ndarray, frame: BgrFrame) -> tuple[int, int, int, int]:

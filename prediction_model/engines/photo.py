@@ -81,7 +81,7 @@ class PhotoEngine:
         """
         face = align(picture, mesh, TEXTURE_SIZES[0])
         crop = cv2.cvtColor(cv2.convertScaleAbs(face.crop, alpha=255.0), cv2.COLOR_RGB2BGR)
-        texture = cv2.cvtColor(face_texture(crop, face.mesh[:, :2]), cv2.COLOR_BGR2RGB)
+        texture = cv2.cvtColor(face_texture(crop, face.mesh[:, :2]), cv2.COLOR_BGR2RGBA)
         self._textures = [
             texture if s == TEXTURE_SIZES[0] else cv2.resize(texture, (s, s), interpolation=cv2.INTER_AREA)
             for s in TEXTURE_SIZES
@@ -122,7 +122,9 @@ class PhotoEngine:
         texture = self._textures[_level(CROP_SIZE / max(scale, 1e-6) * DETAIL)]
         at = filled[..., :2] * texture.shape[0] + (texture.shape[0] / TEXTURE_SIZES[0] - 1) / 2
         at = cv2.resize(at, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-        face = cv2.remap(texture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        # Four channels, of which one is idle, because OpenCV maps them twice as fast as three.
+        rgba = cv2.remap(texture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        face = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
         mask = cv2.resize(cv2.blur(trusted, (7, 7)), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
         return SwappedFace(face.astype(np.float32) * np.float32(1 / 255), mask, filled[..., 2:], mesh)
 
