@@ -167,6 +167,7 @@ class Trainings:
                     reason = self._use(folder / "made" / package.id, package.id)
                 progress = 1.0 if reason is None else (self._read(folder) or training).progress
                 state = "done" if reason is None else "failed"
+                _tidy(folder)
                 self._write(folder, replace(training, state=state, progress=progress, reason=reason))
         except Exception as error:
             # A deleted folder is how a training is called off; anything else is told.

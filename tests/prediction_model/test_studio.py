@@ -1,0 +1,172 @@
+"""Enrolled identities and their trainings, in their folders: what is improved, what is gone, what a restart leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import fsspec
+import numpy as np
+import pytest
+
+from prediction_model.errors import UnknownIdentity, UnknownTraining
+from prediction_model.faces.finder import FaceFinder
+from prediction_model.identities.package import CARD, IdentityPackage
+from prediction_model.identities.store import IdentityStore
+from prediction_model.studio.enrolment import Enrolment
+from prediction_model.studio.trainings import STATE, Trainings
+from prediction_model.tokens import TokenVerifier
+from tests.prediction_model.keys import Signer
+
+TRAINS = find_spec("keras") is not None
+TRAINED_CARD: dict[str, Any] = {
+    "id": "me",
+    "name": "another name",
+    "engine": "autoencoder",
+    "engines": ["autoencoder", "photo"],
+    "metrics": {"held_out_psnr_db": 25.0},
+}
+
+
+class Room:
+    """A store of enrolled identities, with one in it."""
+
+    def __init__(self, place: str, gallery: Path, folder: Path, finder: FaceFinder) -> None:
+        self.signer = Signer()
+        self.tokens = TokenVerifier(self.signer.verify_key)
+        self.identities = IdentityStore([gallery, place], self.tokens, folder / "cache", ask_every=0)
+        self.enrolment = Enrolment(place, gallery, self.identities, self.tokens)
+        self.trainings = folder / "trainings"
+        self._gallery, self._finder = gallery, finder
+
+    def enrol(self, identity: str = "me") -> IdentityPackage:
+        consent, _ = self.signer.consent(identity, "self")
+        picture = np.asarray(cv2.imread(str(self._gallery / "p8" / "face.jpg")), np.uint8)
+        card = {"name": "Me", "kind": "self", "consent": consent}
+        return self.enrolment.add(identity, card, picture, self._finder)
+
+    def trained(self, folder: Path) -> Path:
+        """What a training makes, as far as a store looks at it."""
+        folder.mkdir()
+        (folder / "decoder.tflite").write_bytes(b"weights")
+        (folder / "face.jpg").write_bytes(b"not to be used")
+        return folder
+
+
+@pytest.fixture(params=["folder", "url"])
+def room(request: pytest.FixtureRequest, gallery: Path, tmp_path: Path, finder: FaceFinder) -> Room:
+    place = str(tmp_path / "store")
+    if request.param == "url":
+        place = f"memory://{tmp_path.name}"
+        memory = fsspec.filesystem("memory")
+        request.addfinalizer(lambda: memory.rm(f"/{tmp_path.name}", recursive=True))
+        memory.makedirs(f"/{tmp_path.name}", exist_ok=True)
+    return Room(place, gallery, tmp_path, finder)
+
+
+def test_an_enrolled_identity_is_found_and_gone_when_removed(room: Room, tmp_path: Path) -> None:
+    package = room.enrol()
+    assert (package.id, package.name, package.engines) == ("me", "Me", ("photo",))
+    room.enrolment.remove("me")
+    with pytest.raises(UnknownIdentity):
+        room.identities.get("me")
+    left = [path for folder in ("store", "cache") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    assert left == []
+
+
+def test_training_adds_the_engine_and_keeps_pictures_name_and_consent(room: Room, tmp_path: Path) -> None:
+    before = room.enrol()
+    face, consent = (before.folder / "face.jpg").read_bytes(), before.consent_hash
+    room.enrolment.improve("me", room.trained(tmp_path / "made"), TRAINED_CARD)
+    after = room.identities.get("me")
+    assert (after.engine, after.engines) == ("autoencoder", ("autoencoder", "photo"))
+    assert (after.name, after.consent_hash) == ("Me", consent)
+    assert (after.folder / "face.jpg").read_bytes() == face
+    assert (after.folder / "decoder.tflite").read_bytes() == b"weights"
+
+
+def test_training_does_not_bring_a_deleted_identity_back(room: Room, tmp_path: Path) -> None:
+    room.enrol()
+    room.enrolment.remove("me")
+    with pytest.raises(UnknownIdentity):
+        room.enrolment.improve("me", room.trained(tmp_path / "made"), TRAINED_CARD)
+    with pytest.raises(UnknownIdentity):
+        room.identities.get("me")
+
+
+def note(folder: Path, training: str, **fields: Any) -> None:
+    (folder / training).mkdir(parents=True)
+    state = {"training": training, "identity": "me", "state": "running", "progress": 0.5, "worker": os.getpid()}
+    (folder / training / STATE).write_text(json.dumps({**state, **fields}))
+
+
+def test_a_training_whose_service_was_stopped_has_failed(room: Room) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    note(room.trainings, "0" * 16, worker=gone.pid)
+    note(room.trainings, "1" * 16)
+    trainings = Trainings(room.trainings, room.enrolment)
+    stopped, running = trainings.get("0" * 16), trainings.get("1" * 16)
+    assert stopped["state"] == "failed" and "start the training again" in stopped["reason"]
+    assert (running["state"], running["progress"], running["preview"]) == ("running", 0.5, None)
+
+
+def test_an_identitys_trainings_go_with_it(room: Room) -> None:
+    note(room.trainings, "0" * 16)
+    note(room.trainings, "1" * 16, identity="you")
+    trainings = Trainings(room.trainings, room.enrolment)
+    trainings.forget("me")
+    with pytest.raises(UnknownTraining):
+        trainings.get("0" * 16)
+    assert trainings.get("1" * 16)["identity"] == "you"
+    for unknown in ("2" * 16, "..", "", "0" * 16 + "\n"):
+        with pytest.raises(UnknownTraining):
+            trainings.get(unknown)
+
+
+def until(held: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not held():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TRAINS, reason="what trains is not installed: `python3 run.py --train`")
+def test_a_training_runs_tells_its_progress_and_ends(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESWAP_VERIFY_KEY", room.signer.verify_key)
+    package = room.enrol()
+    trainings = Trainings(room.trainings, room.enrolment, minutes=0.05)
+    training = trainings.start(package)
+    assert trainings.start(package).training == training.training, "one at a time for one identity"
+    until(lambda: trainings.get(training.training)["state"] in ("done", "failed"), 500)
+    told = trainings.get(training.training)
+    if told["state"] == "failed":
+        assert "dB" in told["reason"], "so short a training may not be good enough, and says so"
+        assert room.identities.get("me").engines == ("photo",)
+    else:
+        assert room.identities.get("me").engine == "autoencoder"
+    assert told["preview"]["b64"]
+    kept = {path.name for path in (room.trainings / training.training).iterdir()}
+    assert kept == {STATE, "preview.jpg"}, "no photograph and no weights are left lying about"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TRAINS, reason="what trains is not installed: `python3 run.py --train`")
+def test_deleting_an_identity_stops_its_training(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESWAP_VERIFY_KEY", room.signer.verify_key)
+    trainings = Trainings(room.trainings, room.enrolment, minutes=5)
+    training = trainings.start(room.enrol())
+    folder = room.trainings / training.training
+    until(lambda: (folder / "log").is_file(), 30)
+    trainings.forget("me")
+    until(lambda: not folder.exists(), 30)
+    assert not (room.trainings / "me" / CARD).exists()
