@@ -101,7 +101,8 @@ def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
     seen = weight > 0.5
     if np.count_nonzero(seen) < SAMPLES:
         return None
-    off = brightness - np.median(brightness[seen])
+    sorted_brightness = np.sort(brightness[seen])
+    off = brightness - sorted_brightness[sorted_brightness.size // 2]
     hair = np.clip((-off - HAIR[0]) / (HAIR[1] - HAIR[0]), 0, 1) * _hairline()
     weight = weight / (1.0 + (off / OUTLIER) ** 2)
     stacked = np.dstack([ratio, here, np.ones_like(weight)]) * weight[..., None]

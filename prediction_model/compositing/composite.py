@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -68,21 +70,27 @@ def _resized(picture: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.floa
     return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
 
 
+@cache
+def _pixels(size: int) -> npt.NDArray[np.float32]:
+    """float32 [size, size, 2]: every pixel's own x and y."""
+    along = np.arange(size, dtype=np.float32)
+    return np.stack(np.meshgrid(along, along), axis=-1)
+
+
 def _with_live_parts(
     face: npt.NDArray[np.uint8], live: Crop, showing: Mask, moved: npt.NDArray[np.float32] | None
 ) -> npt.NDArray[np.uint8]:
     """`face` with the live crop where `showing` is 1; `moved` (pixels) says where the live crop has it."""
-    rows, columns = np.flatnonzero(showing.any(axis=1)), np.flatnonzero(showing.any(axis=0))
-    if not rows.size:
+    left, top, width, height = cv2.boundingRect((showing > 0).view(np.uint8))
+    if not width:
         return face
-    region = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    region = np.s_[top : top + height, left : left + width]
     size = face.shape[0]
     if moved is None:
         seen = live[region]
     else:
-        x, y = np.meshgrid(np.arange(size, dtype=np.float32)[region[1]], np.arange(size, dtype=np.float32)[region[0]])
-        offset = cv2.resize(moved, (size, size), interpolation=cv2.INTER_LINEAR)[region]
-        seen = cv2.remap(live, offset + np.dstack([x, y]), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        places = cv2.resize(moved, (size, size), interpolation=cv2.INTER_LINEAR)[region] + _pixels(size)[region]
+        seen = cv2.remap(live, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     alpha = np.ascontiguousarray(showing[region])
     mixed = face.copy()
     mixed[region] = cv2.blendLinear(

@@ -13,8 +13,8 @@ _LEFT_LIDS = ((385, 386, 387), (380, 374, 373))
 """Mesh points: upper lid and, below each, lower lid."""
 ROWS = 5
 """Points looked at between the lids, for each of three pairs."""
-DARK_SHARE = 25
-"""Per cent of these points that are dark in an eye: pupil, iris, lashes."""
+DARK_POINTS = 4
+"""How many of these fifteen are dark in an eye: pupil, iris, lashes."""
 BRIGHTNESS = (0.6, 0.8)
 """The dark points over the cheeks: an eye below the one, glare above the other."""
 BLUENESS = (1.15, 1.35)
@@ -28,7 +28,7 @@ def eyes_seen(live: Crop, mesh: Mesh) -> tuple[float, float]:
         live: float32 [S, S, 3] RGB.
         mesh: float32 [468, 3], pixels of `live`.
     """
-    cheeks = np.median(_colours(live, mesh[list(_CHEEKS), :2]), axis=0) + 1e-3
+    cheeks = _colours(live, mesh[list(_CHEEKS), :2]).mean(axis=0) + np.float32(1e-3)
     return _seen(live, mesh, _RIGHT_LIDS, cheeks), _seen(live, mesh, _LEFT_LIDS, cheeks)
 
 
@@ -38,10 +38,14 @@ def _seen(
     upper, lower = (mesh[list(lid), :2] for lid in lids)
     down = np.linspace(0, 1, ROWS, dtype=np.float32)[:, None, None]
     colours = _colours(live, (upper + (lower - upper) * down).reshape(-1, 2))
-    brightness = float(np.percentile(colours.sum(axis=1), DARK_SHARE) / cheeks.sum())
-    red, _, blue = colours.mean(axis=0) / cheeks
-    glare = np.interp(brightness, BRIGHTNESS, (0, 1)) * np.interp(blue / max(red, 1e-3), BLUENESS, (0, 1))
-    return 1.0 - float(glare)
+    brightness = float(np.sort(colours.sum(axis=1))[DARK_POINTS - 1] / cheeks.sum())
+    red, _, blue = (colours.mean(axis=0) / cheeks).tolist()
+    return 1.0 - _ramp(brightness, *BRIGHTNESS) * _ramp(blue / max(red, 1e-3), *BLUENESS)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on."""
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _colours(picture: Crop, places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

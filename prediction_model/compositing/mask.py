@@ -27,6 +27,7 @@ LIDS = (0.18, 0.4)
 """Of an eye's width: how far below and above a closed eye its lids stay live."""
 DRAWN_AT = 128
 """Masks are drawn at this many pixels a side, then enlarged: they are smooth."""
+PARTS_DRAWN_AT = 160
 _SHIFT = 4
 """Fractional bits of polygon corners."""
 
@@ -74,13 +75,16 @@ def parts(mesh: Mesh, size: int, *, eyes: tuple[float, float], mouth: float) -> 
     """
     if not any(eyes) and not mouth:
         return None
-    drawn = np.zeros((size, size), np.float32)
+    small = min(size, PARTS_DRAWN_AT)
+    mesh = mesh * np.float32(small / size)
+    drawn = np.zeros((small, small), np.float32)
     polygons = [(_eye(mesh[list(eye), :2]), weight) for eye, weight in zip((RIGHT_EYE, LEFT_EYE), eyes, strict=True)]
     for polygon, weight in [*polygons, (mesh[list(INNER_MOUTH), :2], mouth)]:
         if weight > 0:
             cv2.fillPoly(drawn, [_fixed_point(polygon)], weight, cv2.LINE_AA, _SHIFT)
-    width = max(round(size * PART_FEATHER) | 1, 3)
-    return cv2.GaussianBlur(drawn, (width, width), 0)
+    width = max(round(small * PART_FEATHER) | 1, 3)
+    soft = cv2.GaussianBlur(drawn, (width, width), 0)
+    return soft if small == size else cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _eye(contour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
