@@ -1,0 +1,1 @@
+"""Parts of the benchmark `scale`: sessions, servers, and the page that its numbers go into."""
