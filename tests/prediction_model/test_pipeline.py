@@ -143,6 +143,34 @@ def test_a_face_that_cannot_be_composited_is_not_shown(
     assert finder.find(kept[-1], None, 0.0).faces == []
 
 
+class Unchanged:
+    """An engine that gives back what it gets, as sharp, lit and coloured as it came."""
+
+    name, keeps_live_parts = "autoencoder", False
+
+    def __init__(self, crop_size: int) -> None:
+        self.crop_size = crop_size
+
+    def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
+        return [SwappedFace(face.crop, np.ones(face.crop.shape[:2], np.float32)) for face in faces]
+
+
+@pytest.mark.parametrize("shrunk", [1, 4], ids=["near", "far"])
+def test_compositing_adds_nothing_of_its_own(
+    unlabelled: tuple[Pipeline, list[BgrFrame]], frames: Frames, shrunk: int
+) -> None:
+    pipeline, kept = unlabelled
+    frame = np.full((480, 640, 3), 90, np.uint8)
+    small = cv2.resize(frames("w2")[0], (640 // shrunk, 480 // shrunk), interpolation=cv2.INTER_AREA)
+    frame[: 480 // shrunk, : 640 // shrunk] = small
+    answer = pipeline.run(FrameRequest(png(frame)), Unchanged(160))
+    assert answer.swapped
+    box = answer.faces[0].box
+    face = np.s_[int(box.y) : int(box.y + box.height), int(box.x) : int(box.x + box.width)]
+    change = np.abs(kept[-1].astype(int) - frame)[face]
+    assert 0 < change.mean() < 5
+
+
 def test_no_label_no_frame(persona: PhotoEngine, frames: Frames) -> None:
     def fail(frame: BgrFrame, payload: int) -> BgrFrame:
         raise ValueError("no room for the badge")
