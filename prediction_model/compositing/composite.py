@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.compositing.colour import compare, follow, relight
-from prediction_model.compositing.detail import soften, softness
+from prediction_model.compositing.detail import enlarge, soften, softness
 from prediction_model.compositing.glare import eyes_seen
 from prediction_model.compositing.mask import outline, parts
 from prediction_model.compositing.paste import fit_to_frame, paste, shrink_matrix
 from prediction_model.faces.track import Look
 from prediction_model.types import AlignedFace, BgrFrame, Crop, Mask, SwappedFace
 
+SMALL_CROP, ENLARGED_BELOW = 192, 0.7
+"""A crop of at most so many pixels a side is enlarged and sharpened before a paste that would stretch it further."""
 SMALLEST_CROP = 16
 """Pixels: what is left of the crop of a face too small to be seen."""
 
@@ -60,14 +62,18 @@ def composite(
     if showing is not None:
         moved = None if swapped.moved is None else swapped.moved / np.float32(factor)
         lit = _with_live_parts(lit, crop, showing, moved)
-    paste(frame, lit, mask * np.float32(strength), matrix)
+    mask = mask * np.float32(strength)
+    if size <= SMALL_CROP and scale < ENLARGED_BELOW:
+        lit, mask, matrix = enlarge(lit), _resized(mask, 2 * size), shrink_matrix(matrix, 0.5)
+    paste(frame, lit, mask, matrix)
     return look
 
 
 def _resized(picture: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
     if picture.shape[0] == size:
         return picture
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_AREA if size < picture.shape[0] else cv2.INTER_LINEAR
+    return cv2.resize(picture, (size, size), interpolation=how)
 
 
 @cache

@@ -15,8 +15,8 @@ def fit_to_frame(matrix: Matrix) -> int:
     return 1 << int(np.floor(np.log2(scale))) if scale >= 2 else 1
 
 
-def shrink_matrix(matrix: Matrix, factor: int) -> Matrix:
-    """`matrix` (frame to crop) for the crop shrunk `factor` times."""
+def shrink_matrix(matrix: Matrix, factor: float) -> Matrix:
+    """`matrix` (frame to crop) for the crop shrunk `factor` times; 0.5: enlarged twice."""
     shrunk = matrix / np.float32(factor)
     shrunk[:, 2] -= np.float32((factor - 1) / (2 * factor))
     return shrunk
