@@ -1,11 +1,12 @@
 """Makes the gallery from the personas' pictures: `python -m prediction_model.identities.gallery_maker PERSONAS`.
 
 PERSONAS holds `pN.png` (1024 px, the blend) and `pN_cut.png` (768 px, the same head as a cut-out render). The blend
-gives `face.jpg`, from which the photo engine takes its texture; the portrait is its face over a soft plain backdrop.
+gives `face.jpg`, from which the photo engine takes its texture; the portrait is its head over a soft plain backdrop.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from prediction_model.faces.detect import BlazeFace
 from prediction_model.faces.landmarks import FaceMesh, roi_of_detection, roi_of_mesh
-from prediction_model.identities.package import FACE, PORTRAIT, write_card
+from prediction_model.identities.package import CARD, FACE, PORTRAIT, write_card
 from prediction_model.types import BgrFrame, Mesh
 
 NAMES = ("Mara", "Lin", "Amina", "Rosa", "Kai", "Dario", "Jonas", "Elias")
@@ -24,8 +25,13 @@ BACKDROPS = (
     (212, 200, 186), (206, 196, 184), (200, 210, 198), (192, 200, 214),
 )  # fmt: skip
 """BGR, one per persona."""
-PORTRAIT_SIDE = 480
+PORTRAIT_SIDE = 512
 FACE_SIDE = 640
+OUTLINES = Path(__file__).with_name("outlines.json")
+"""Per persona, in pixels of `pN.png`: `outline` of head and shoulders, from the left shoulder to the right one; `crop`,
+the portrait's left, top and side; `torn`, an area to mend."""
+ROUNDINGS, FEATHER = 3, 4.0
+"""Feather in pixels."""
 LICENCE = "Apache-2.0 (this project); sources CC0-1.0"
 PROVENANCE = (
     "A face of nobody: two AI-made portraits (Stable Diffusion 3, CC0-1.0, faker-js/assets-person-portrait) "
@@ -45,14 +51,17 @@ def main(arguments: list[str]) -> int:
         picture = _read(Path(arguments[0]) / f"p{number}.png")
         mesh = _mesh(picture)
         _write(folder / FACE, _square(picture, mesh, 1.75, FACE_SIDE), 92)
-        _write(folder / PORTRAIT, _portrait(picture, mesh, backdrop), 88)
+        _write(folder / PORTRAIT, _portrait(picture, folder.name, backdrop), 88)
         trained = (folder / "decoder.tflite").is_file()
         engines = ["autoencoder", "photo"] if trained else ["photo"]
         card = {
-            "format": 1, "id": f"p{number}", "name": name, "kind": "synthetic",
+            "format": 1, "id": folder.name, "name": name, "kind": "synthetic",
             "engine": engines[0], "engines": engines,
             "licence": LICENCE, "provenance": PROVENANCE, "consent": None, "consent_hash": "", "metrics": {},
         }  # fmt: skip
+        before = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
+        # What a training has written stays.
+        card |= {field: before[field] for field in ("engine", "engines", "metrics", "training") if field in before}
         write_card(folder, card)
     return 0
 
@@ -87,45 +96,43 @@ def _square(picture: BgrFrame, mesh: Mesh, margin: float, side: int) -> BgrFrame
     )
 
 
-def _portrait(picture: BgrFrame, mesh: Mesh, backdrop: tuple[int, int, int]) -> BgrFrame:
-    """The head over a plain backdrop: the person is told from the blend's ghosts by GrabCut, seeded by the mesh."""
-    matte = cv2.GaussianBlur(_person(picture, mesh), (0, 0), 5)[..., None]
-    height, width = picture.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    glow = np.exp(-(((x - width / 2) / (0.55 * width)) ** 2 + ((y - 0.4 * height) / (0.6 * height)) ** 2))
+def _portrait(picture: BgrFrame, persona: str, backdrop: tuple[int, int, int]) -> BgrFrame:
+    """The person over a plain backdrop, cut out along a drawn outline: behind it the blend shows two backgrounds."""
+    drawn = json.loads(OUTLINES.read_text(encoding="utf-8"))[persona]
+    left, top, side = drawn["crop"]
+    scale = PORTRAIT_SIDE / side
+    matte = _matte(np.array(drawn["outline"], np.float32), picture.shape[0])
+    into = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+    size = (PORTRAIT_SIDE, PORTRAIT_SIDE)
+    smooth = cv2.GaussianBlur(_mended(picture, drawn.get("torn")), (0, 0), 0.4 / scale)
+    person = cv2.warpAffine(smooth, into, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(matte, into, size, flags=cv2.INTER_LINEAR)[..., None]
+    y, x = np.mgrid[0:PORTRAIT_SIDE, 0:PORTRAIT_SIDE].astype(np.float32) / PORTRAIT_SIDE
+    glow = np.exp(-(((x - 0.5) / 0.55) ** 2 + ((y - 0.4) / 0.6) ** 2))
     plain = np.array(backdrop, np.float32) * (0.72 + 0.3 * glow[..., None])
-    mixed = picture * matte + plain * (1 - matte)
-    return _square(np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8), mesh, 1.85, PORTRAIT_SIDE)
+    return np.asarray(np.clip(np.rint(person * share + plain * (1 - share)), 0, 255), np.uint8)
 
 
-def _person(picture: BgrFrame, mesh: Mesh) -> npt.NDArray[np.float32]:
-    """float32 [H, W]: 1 where the person is."""
-    small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    points = mesh[:, :2] / 2
-    labels = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
-    low, high = points.min(axis=0), points.max(axis=0)
-    width, tall = high - low
-    x, chin = (low[0] + high[0]) / 2, high[1]
-    head = (int(x), int((low[1] + chin) / 2 - 0.06 * tall)), (int(width * 0.83), int(tall * 0.88))
-    hair = (int(x), int(chin)), (int(width * 0.83), int(tall * 0.55))
-    outer = ((-0.5, 0.0), (0.5, 0.0), (0.95, 0.4), (1.35, 0.75), (1.5, 2.0), (-1.5, 2.0), (-1.35, 0.75), (-0.95, 0.4))
-    inner = ((-0.3, 0.0), (0.3, 0.0), (0.7, 0.75), (0.9, 2.0), (-0.9, 2.0), (-0.7, 0.75))
-    for around in (head, hair):
-        cv2.ellipse(labels, *around, 0, 0, 360, int(cv2.GC_PR_BGD), -1)
-    for corners, label in ((outer, cv2.GC_PR_BGD), (inner, cv2.GC_PR_FGD)):
-        shoulders = np.array([(x + dx * width, chin + dy * tall) for dx, dy in corners], np.int32)
-        cv2.fillPoly(labels, [shoulders], int(label))
-    core = (int(x), int((low[1] + chin) / 2 - 0.1 * tall)), (int(width * 0.62), int(tall * 0.68))
-    cv2.ellipse(labels, *core, 0, 0, 360, int(cv2.GC_PR_FGD), -1)
-    cv2.fillConvexPoly(labels, cv2.convexHull(points.astype(np.int32)), int(cv2.GC_FGD))
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(small, labels, None, background, foreground, 6, cv2.GC_INIT_WITH_MASK)
-    person = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
-    person = cv2.morphologyEx(person, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-    person = cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(person)
-    person = (parts == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.float32)
-    return np.asarray(cv2.resize(person, (picture.shape[1], picture.shape[0])), np.float32)
+def _matte(outline: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """float32 [side, side]: 1 inside the outline, which is rounded (Chaikin, 1974) and goes on below the picture."""
+    for _ in range(ROUNDINGS):
+        before, after = outline[:-1], outline[1:]
+        inner = np.stack([0.75 * before + 0.25 * after, 0.25 * before + 0.75 * after], axis=1).reshape(-1, 2)
+        outline = np.concatenate([outline[:1], inner, outline[-1:]])
+    below = [[outline[0, 0], side * 1.1]], [[outline[-1, 0], side * 1.1]]
+    closed = np.concatenate([below[0], outline, below[1]])
+    mask = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [np.rint(closed * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), FEATHER), np.float32)
+
+
+def _mended(picture: BgrFrame, torn: list[list[int]] | None) -> BgrFrame:
+    """Without the ragged edge that the morph has left along a cheek."""
+    if not torn:
+        return picture
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.array(torn, np.int32)], 255)
+    return np.asarray(cv2.inpaint(picture, mask, 5, cv2.INPAINT_TELEA), np.uint8)
 
 
 if __name__ == "__main__":
