@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.fault = "fail"
         self.requests = 0
         self.paths: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.connections = 0
         self.open: set[socket.socket] = set()
         self.wake = threading.Event()
@@ -88,6 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(length)
         self.server.requests += 1
         self.server.paths.append(self.path)
+        self.server.headers.append(self.headers)
         if length > LARGEST_REQUEST:
             self.refuse(413, "INVALID_ARGUMENT", "request_too_large")
             return

@@ -99,6 +99,15 @@ def test_the_right_answer(connect: Connect, service: Process, face: bytes, signe
     assert second.swapped, "the track that came back is one that may be sent again"
 
 
+def test_a_router_is_told_the_identity_and_nothing_it_could_misread(faulty: FaultyServer) -> None:
+    (predictor,) = connect_all(Settings(predictors=(faulty.url,)))
+    for identity, sent in (("p1", "p1"), ("p\r\nHost: x", "p%0D%0AHost%3A%20x"), ("é", "%C3%A9")):
+        with pytest.raises(PredictionUnavailable):
+            predictor.predict(PredictionRequest(JPEG_HEAD, "", identity, {}, trace="0" * 31 + "1"))
+        assert faulty.headers[-1]["serve_multiplexed_model_id"] == sent
+    predictor.close()
+
+
 def test_the_same_bytes_whichever_way(service: Process, face: bytes, signer: Signer) -> None:
     token = signer.token()
     images = set()
@@ -142,6 +151,12 @@ def test_a_fault_of_the_servers(connect: Connect, faulty: FaultyServer, fault: s
     with pytest.raises(PredictionUnavailable):
         connect(faulty.url).predict(frame())
     assert faulty.requests >= 1
+
+
+def test_every_frame_carries_its_trace(connect: Connect, faulty: FaultyServer) -> None:
+    with pytest.raises(PredictionUnavailable):
+        connect(faulty.url).predict(frame())
+    assert faulty.headers[-1]["traceparent"] == frame().traceparent
 
 
 def test_a_server_that_is_not_there(connect: Connect) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from errors import PredictionUnavailable
 from predictors.base import Prediction, PredictionRequest
@@ -15,6 +15,7 @@ RAW_PREDICT_PATH = "/v1/projects/faceswap/locations/local/endpoints/live:rawPred
 READY_PATH = "/readyz"
 MAX_IDLE_CONNECTIONS = 64
 READY_SECONDS = 1.0
+IDENTITY_HEADER = "serve_multiplexed_model_id"
 
 
 class HttpPredictor:
@@ -43,6 +44,8 @@ class HttpPredictor:
             "Accept": CONTENT_TYPE,
             "Content-Length": str(sum(map(len, body))),
             "traceparent": request.traceparent,
+            # Ray Serve's router sends an identity's frames to the replicas that have loaded it; others ignore it.
+            IDENTITY_HEADER: quote(request.identity),
         }
         request_head = head("POST", self._path + RAW_PREDICT_PATH, self._authority, headers)
         answer = self._post(b"".join((request_head, *body)))
