@@ -171,10 +171,12 @@ class Addresses:
             "FACESWAP_PREDICTORS": f"http://127.0.0.1:{self.prediction}",
             "GUNICORN_CMD_ARGS": f"--no-control-socket --graceful-timeout {STOP_SECONDS - 1:.0f}",
             "PYTHONUNBUFFERED": "1",
-            **({"SSL_CERT_FILE": CERTIFICATE, "DEBUG": "0"} if self.secure else {}),
+            **({"DEBUG": "0"} if self.secure else {}),
         }
         written = read_env_file()
-        return {**{name: value for name, value in implied.items() if name not in written}, **os.environ}
+        asked = {**{name: value for name, value in implied.items() if name not in written}, **os.environ}
+        # The relay follows the client's revocations: here it knows it by this certificate and no other.
+        return {**asked, "SSL_CERT_FILE": CERTIFICATE} if self.secure else asked
 
     def check_free(self) -> None:
         for host, port in ((self.host, self.client), (self.host, self.relay), ("127.0.0.1", self.prediction)):

@@ -6,8 +6,10 @@ import ast
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import urllib.request
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +128,12 @@ def listener(port: int, parent: int) -> int:
 def test_https_serves_page_and_socket_with_a_self_made_certificate(set_up: Path, python: Path, ports: int) -> None:
     with Running(command(python, ports, "--https"), set_up) as started:
         assert f"https://127.0.0.1:{ports}" in started.wait_for("Open ", START_SECONDS)
+        trust = ssl.create_default_context(cafile=str(set_up / "var" / "tls" / "certificate.pem"))
+        for port in (ports, ports + 1):
+            with urllib.request.urlopen(f"https://127.0.0.1:{port}/healthz", timeout=10, context=trust) as answer:
+                assert answer.status == 200
+        # Its first answer comes at the end of a long poll, when there was nothing to revoke.
+        started.wait_for("following the feed of revocations", START_SECONDS)
         assert started.stop() == 0
     assert (set_up / "var" / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600
 
