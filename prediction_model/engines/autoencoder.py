@@ -1,4 +1,5 @@
-"""The deepfake: a shared encoder and one decoder per identity, trained by `training/`, run by LiteRT with int8 weights."""
+"""The deepfake: a shared encoder and one decoder per identity, trained by `training/`, run by LiteRT with int8
+weights."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ class AutoencoderEngine:
     """Swaps to one identity.
 
     Args:
-        folder: the identity package; holds `decoder.tflite` and `maps.npz`, and `encoder.tflite` if it was not trained on the shared one.
+        folder: the identity package; holds `decoder.tflite` and `maps.npz`, and `encoder.tflite` if it was not trained
+        on the shared one.
 
     Raises:
         EngineFileRefused: a file is missing, unreadable, or does not fit the others.
