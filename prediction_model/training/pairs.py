@@ -90,7 +90,7 @@ class Pairs:
         shake = _shake(rng, size)
         stretch = _stretch(rng, size)
         crop, live_mesh, alpha = _warp(source, _then(stretch, _then(shake, source.matrix(size))), size)
-        face, mesh, _ = _warp(truth, _then(shake, truth.matrix(size)), size)
+        face, mesh, there = _warp(truth, _then(shake, truth.matrix(size)), size)
         crop = crop + self._texture() * (1 - alpha)
         gain, gamma = augment.light(rng)
         if rng.random() < 0.5:
@@ -101,7 +101,8 @@ class Pairs:
         if rng.random() < 0.3:
             crop, cover = augment.occlude(crop, live_mesh, self._texture(), rng)
         crop = augment.degrade(crop, rng)
-        return crop, np.concatenate([face, self._labels(mesh, cover)], axis=2)
+        # Beside the truth's cut-out there is nothing to learn.
+        return crop, np.concatenate([face, self._labels(mesh, cover) * there], axis=2)
 
     def _labels(self, mesh: Mesh, cover: Mask) -> npt.NDArray[np.float32]:
         """float32 [S, S, 3]: mask, weight of the colour, face without occlusion."""

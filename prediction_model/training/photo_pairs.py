@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.compositing.mask import outline, parts
+from prediction_model.compositing.mask import CLOSED_GAP, OPEN_GAP, outline, parts
 from prediction_model.engines.photo import CROP_SIZE, PhotoEngine
 from prediction_model.errors import TrainingDataRefused
 from prediction_model.faces.align import UPPER_LIP, align, alignment, template
@@ -30,6 +30,7 @@ SMALLEST_PHOTO_FACE = 120
 LARGEST_TURN = 0.25
 """How far the nose may be from the middle between the cheeks, of half the face's width: about 20 degrees of yaw."""
 CHEEKS, NOSE = (234, 454), 1
+CHEEKS_FRONT = ((50,), (280,))
 
 LIGHT_BLUR, LIGHT_FLOOR = 0.08, 0.05
 """Light changes slowly over a face: of the crop's side, the blur that separates it from features."""
@@ -81,13 +82,13 @@ def truths(photograph: Photograph, performances: Sequence[Performance], neutral:
     engine = PhotoEngine(photograph.picture, photograph.mesh)
     shape = _aligned_mesh(photograph.mesh)
     proportions = shape_of(shape, CROP_SIZE)
-    eyes = _eye_colour(photograph.picture, photograph.mesh)
+    colours = _eyes_and_skin(photograph.picture, photograph.mesh)
     offsets = {}
     for actor, given in by_actor.items():
         face = _aligned_mesh(given[neutral].mesh)
         offsets[actor] = (face, _onto(shape, face) - face)
-    # One actor lends eyes and teeth to all truths, so that their colours do not change: the nearest in eye colour.
-    lender = min(by_actor, key=lambda actor: _eye_distance(by_actor[actor][neutral], eyes))
+    # One actor lends eyes and teeth to all truths, so that their colours do not change: the nearest in colour.
+    lender = min(by_actor, key=lambda actor: _difference(by_actor[actor][neutral], colours))
     made = {}
     for index, performance in by_actor[lender].items():
         meshes = [
@@ -118,8 +119,31 @@ def carried(engine: PhotoEngine, mesh: Mesh, live: Crop, proportions: Shape) -> 
     face = swapped.face
     own = parts(mesh, CROP_SIZE, eyes=(1.0, 1.0), mouth=1.0)
     if own is not None:
-        face = face * (1 - own[..., None]) + live * own[..., None]
+        face = face * (1 - own[..., None]) + _with_lids_of(live, face, mesh) * own[..., None]
     return face
+
+
+def _with_lids_of(live: Crop, face: Crop, mesh: Mesh) -> Crop:
+    """`live` with the skin of its eyelids, where they are closed, in the colour of `face`'s skin."""
+    own = parts(mesh, CROP_SIZE, eyes=(1.0, 1.0), mouth=0.0)
+    closed = float(np.clip((OPEN_GAP - _eye_gap(mesh)) / (OPEN_GAP - CLOSED_GAP), 0, 1))
+    if own is None or closed == 0:
+        return live
+    around = (cv2.dilate(own, np.ones((15, 15), np.uint8)) > 0.5) & (own < 0.01)
+    ratio = (np.median(face[around], axis=0) + LIGHT_FLOOR) / (np.median(live[around], axis=0) + LIGHT_FLOOR)
+    tint = np.clip(ratio, 0.3, 3.0) ** closed
+    return np.asarray(live * (1 + own[..., None] * (tint - 1)), np.float32)
+
+
+def _eye_gap(mesh: Mesh) -> float:
+    """Height over width of the eyes' contours, the mean of both."""
+    gaps = []
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        contour = mesh[list(eye), :2]
+        along = contour[8] - contour[0]
+        width = max(float(np.hypot(*along)), 1e-3)
+        gaps.append(float(np.ptp((contour - contour[0]) @ (np.array([-along[1], along[0]]) / width))) / width)
+    return float(np.mean(gaps))
 
 
 def _light(lit: Crop, neutral: Crop, mesh: Mesh) -> Crop:
@@ -189,16 +213,19 @@ def _performed(mesh: Mesh, neutral: Mesh, offset: Points) -> Mesh:
     return _aligned_mesh(moved.astype(np.float32))
 
 
-def _eye_colour(picture: BgrFrame, mesh: Mesh) -> npt.NDArray[np.float64]:
-    """Median CIELAB of the middles of both eyes, float64 [3]."""
+def _eyes_and_skin(picture: BgrFrame, mesh: Mesh) -> npt.NDArray[np.float64]:
+    """Median CIELAB of the middles of both eyes, and of both cheeks: float64 [6]."""
     crop = align(picture, mesh, CROP_SIZE)
     lab = cv2.cvtColor(crop.crop, cv2.COLOR_RGB2Lab)
-    pixels = []
-    for eye in (RIGHT_EYE, LEFT_EYE):
-        x, y = np.round(crop.mesh[list(eye), :2].mean(axis=0)).astype(int)
-        pixels.append(lab[max(y - 2, 0) : y + 3, max(x - 3, 0) : x + 4].reshape(-1, 3))
-    return np.median(np.concatenate(pixels), axis=0)
+    medians = []
+    for places in ((RIGHT_EYE, LEFT_EYE), CHEEKS_FRONT):
+        pixels = []
+        for points in places:
+            x, y = np.round(crop.mesh[list(points), :2].mean(axis=0)).astype(int)
+            pixels.append(lab[max(y - 2, 0) : y + 3, max(x - 3, 0) : x + 4].reshape(-1, 3))
+        medians.append(np.median(np.concatenate(pixels), axis=0))
+    return np.concatenate(medians)
 
 
-def _eye_distance(performance: Performance, eyes: npt.NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(_eye_colour(over(performance.picture, GREY), performance.mesh) - eyes))
+def _difference(performance: Performance, colours: npt.NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(_eyes_and_skin(over(performance.picture, GREY), performance.mesh) - colours))
