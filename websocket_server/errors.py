@@ -104,7 +104,7 @@ class BadRenewal(NotFatal):
 class PredictionRefused(NotFatal):
     """The prediction service answered 4xx: this frame, not the server, is at fault.
 
-    `type` is its own error type (`unreadable_image`, …), `status` the HTTP status.
+    `type` is its own error type (`unreadable_picture`, …), `status` the HTTP status.
     """
 
     def __init__(self, type: str, message: str, status: int) -> None:

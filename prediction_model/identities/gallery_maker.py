@@ -1,7 +1,7 @@
 """Makes the gallery from the personas' pictures: `python -m prediction_model.identities.gallery_maker PERSONAS`.
 
-PERSONAS holds `pN.png` (1024 px, the blend) and `pN_cut.png` (768 px, the same head as a cut-out render). The blend
-gives `face.jpg`, from which the photo engine takes its texture; the portrait is its head over a soft plain backdrop.
+PERSONAS holds `pN.png` (1024 px), blends of two portraits each. A blend gives `face.jpg`, from which the photo engine
+takes its texture; the portrait is its head over a soft plain backdrop.
 """
 
 from __future__ import annotations
