@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     forms = parser.add_subparsers(dest="form", required=True, metavar="FORM")
     actors = forms.add_parser("actors", help="the eight personas, on the actors' paired performances")
     actors.add_argument("data", type=Path, metavar="ACTORS", help="folder with p1 to p8 and s00 to s59")
+    actors.add_argument("--descriptor", type=Path, metavar="FOLDER", help="train against a face descriptor as well")
     photo = forms.add_parser("photo", help="one person, on one photograph: minutes")
     photo.add_argument("data", type=Path, metavar="PICTURE", help="one frontal, well-lit face")
     footage = forms.add_parser("footage", help="one person, on extracted footage: an hour or more")
@@ -95,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     line = ProgressLine()
     setup = Setup(arguments.run, plan, backend, arguments.backgrounds, shared, line.show, line.say)
+    if identity is None:
+        setup = replace(setup, descriptor=arguments.descriptor)
     if shared is None and arguments.form != "actors":
         line.say("no shared weights: this trains from the beginning, which takes hours")
     trained, ended = _train(arguments, setup, identity)

@@ -8,6 +8,7 @@ measured with dlib's own network, not with this one.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -15,12 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
+from prediction_model.types import Crop
+
 CHIP = 150
 """Side, in pixels, of the picture the network takes."""
 CHIP_CENTRE = (0.5064, 0.4778)
 CHIP_SIDE = 0.8023
 """Where dlib's chip lies in our aligned crop, as shares of its side: means over the actors (±0.005, ±0.025)."""
 MEAN_RGB = (122.782, 117.001, 104.298)
+PORTRAIT_SHARE = 0.6
+"""Of a reference; the rest is the mean of the identity's own performances."""
 FEATURE_LAYERS = ("conv32_3", "conv64_3", "conv128_2")
 
 FloatArray = npt.NDArray[np.float32]
@@ -77,6 +82,22 @@ def chip_rows(size: int, centre: float) -> FloatArray:
     at = (centre + CHIP_SIDE * ((np.arange(CHIP) + 0.5) / CHIP - 0.5)) * size - 0.5
     distance = np.abs(at[:, None] - np.arange(size)[None])
     return np.maximum(1 - distance, 0).astype(np.float32)
+
+
+def references(
+    network: keras.Model, portraits: Sequence[Crop], performances: Sequence[Sequence[Crop]]
+) -> npt.NDArray[np.float32]:
+    """Where each identity's descriptor should come to lie: float32 [identities, 128].
+
+    Args:
+        portraits: per identity, its portrait, an aligned crop float32 [S, S, 3] RGB.
+        performances: per identity, crops of its own neutral performances: what a truth can reach.
+    """
+    found = []
+    for portrait, own in zip(portraits, performances, strict=True):
+        described = keras.ops.convert_to_numpy(network(Chip()(np.stack([portrait, *own])))[-1])
+        found.append(PORTRAIT_SHARE * described[0] + (1 - PORTRAIT_SHARE) * described[1:].mean(axis=0))
+    return np.array(found, np.float32)
 
 
 @keras.saving.register_keras_serializable("prediction_model")

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
+import keras
 import numpy as np
+import numpy.typing as npt
 
 from prediction_model.errors import RunRefused, TrainingDataRefused
 from prediction_model.faces.align import align
@@ -21,6 +23,7 @@ from prediction_model.training.actors import (
     FIRST_MEASURED_PERFORMANCE,
     FIRST_MEASURED_SOURCE,
     GREY,
+    Mesher,
     Performance,
     over,
     performances,
@@ -28,6 +31,7 @@ from prediction_model.training.actors import (
 from prediction_model.training.backgrounds import made_up
 from prediction_model.training.blend import blends
 from prediction_model.training.classical import Disguises, Unpaired, disguised
+from prediction_model.training.descriptor import descriptor, references
 from prediction_model.training.face_folder import FaceFolder, yaw
 from prediction_model.training.identity import Identity
 from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
@@ -43,13 +47,18 @@ HELD_OUT_SEED, HELD_OUT = 7, 64
 HELD_OUT_SHARE = 8
 """One performance or face in so many is kept for that batch, where there is no other set for it."""
 SOURCES = tuple(f"s{number:02d}" for number in range(60))
-BLENDS = 2000
+BLENDS, BLEND_SEED = 3200, 5
 DISGUISED_FACES, SMALLEST_DISGUISED = 3000, 600
 """Frames that wear strangers' faces, made before the training: five each, within these bounds."""
 PORTRAIT_SIDE = 480
 FACE_SIDE = 640
 
+GALLERY = Path(__file__).parent.parent / "identities" / "gallery"
+CALM_PERFORMANCES = 10
+
 Item = TypeVar("Item")
+Described = tuple[keras.Model, npt.NDArray[np.float32]]
+"""The descriptor, and each identity's reference."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,8 @@ class Setup:
     """Gets the progress and the samples per second, about twice a minute."""
     say: Callable[[str], None]
     """Gets what is being prepared."""
+    descriptor: Path | None = None
+    """Weights of the face descriptor to train actors against (see `descriptor`); None: without."""
 
     def behind(self, size: int) -> list[BgrFrame]:
         """Backgrounds of at least `size` pixels a side."""
@@ -112,7 +123,7 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     learnt = [p for p in sources if _number(p) < FIRST_MEASURED_SOURCE and p.index < FIRST_MEASURED_PERFORMANCE]
     measured = [p for p in sources if _number(p) >= FIRST_MEASURED_SOURCE]
     setup.say("blending sources")
-    mixed = list(blends(learnt, BLENDS, setup.plan.seed))
+    mixed = list(blends(learnt, BLENDS, BLEND_SEED))
     truth = [{i: p for i, p in persona.items() if i < FIRST_MEASURED_PERFORMANCE} for persona in personas]
     faces = {"sources": len(learnt), "blends": len(mixed), "personas": sum(map(len, truth))}
     run = setup.run("actors", identities, faces)
@@ -120,7 +131,8 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
     pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
     held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
-    return run, _train(run, setup, pairs.batch, held_out)
+    described = None if setup.descriptor is None else _described(setup.descriptor, personas, run.size)
+    return run, _train(run, setup, pairs.batch, held_out, described)
 
 
 def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) -> tuple[Run, bool]:
@@ -192,7 +204,28 @@ def shared_weights(preset: str, from_scratch: bool) -> Path | None:
     return SHARED if preset == "live" and not from_scratch and SHARED.is_file() else None
 
 
-def _train(run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch) -> bool:
+def _described(weights: Path, personas: Sequence[dict[int, Performance]], size: int) -> Described:
+    """The descriptor, and what each persona's should be: of its portrait and of its calmest performances."""
+    network = descriptor(weights)
+    portraits, calm = [], []
+    for name, persona in zip(PERSONAS, personas, strict=True):
+        path = GALLERY / name / FACE
+        picture = cv2.imread(str(path))
+        mesh = None if picture is None else Mesher().mesh(picture)
+        if picture is None or mesh is None:
+            raise TrainingDataRefused(f"{path} shows no face: make the gallery first.")
+        portraits.append(align(picture, mesh, size).crop)
+        # In the template's own proportions an expression or a turn is a distance from the mesh at rest.
+        known = [p for p in persona.values() if p.index < FIRST_MEASURED_PERFORMANCE]
+        rest = np.median([align(over(p.picture, GREY), p.mesh, size).mesh for p in known], axis=0)
+        known.sort(key=lambda p: float(np.abs(align(over(p.picture, GREY), p.mesh, size).mesh - rest).mean()))
+        calm.append([align(over(p.picture, GREY), p.mesh, size).crop for p in known[:CALM_PERFORMANCES]])
+    return network, references(network, portraits, calm)
+
+
+def _train(
+    run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch, described: Described | None = None
+) -> bool:
     """Train, writing `run` first; whether the plan came to its end. `original` draws by how far it is."""
     folder, trainers = setup.folder, list[Trainer]()
     if (folder / RUN).is_file():
@@ -204,7 +237,7 @@ def _train(run: Run, setup: Setup, draw: Callable[..., Batch], held_out: Batch) 
     model, loss = run.network(setup.shared)
     if run.preset == ORIGINAL:
         draw = partial(_scheduled, draw, trainers)
-    trainers.append(Trainer(folder, len(run.identities), draw, held_out, setup.plan, model=model, loss=loss))
+    trainers.append(Trainer(folder, len(run.identities), draw, held_out, setup.plan, described, model=model, loss=loss))
     trainers[0].run(setup.report)
     return trainers[0].done >= 1
 
