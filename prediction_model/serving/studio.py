@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from prediction_model.errors import BadInstance, BadToken
+from prediction_model.faces.eyes import EyeLids
 from prediction_model.identities.package import IDENTITY_ID
 from prediction_model.picture import read_picture
 from prediction_model.prediction import ModelPrediction
@@ -43,6 +45,7 @@ class StudioCalls:
 
     def __init__(self, model: ModelPrediction, trainings: Path = ROOT / TRAININGS) -> None:
         self._model = model
+        self._local = threading.local()
         place = model.settings.identity_store
         self._enrolment = Enrolment(
             place if "://" in place else str(ROOT / place), model.gallery, model.identities, model.tokens
@@ -90,8 +93,15 @@ class StudioCalls:
     def _inspect(self, data: bytes) -> JsonObject:
         picture = read_picture(data, self._model.settings.max_pixels)
         height, width = picture.shape[:2]
-        faces = inspect_faces(picture, self._model.pipeline.finder)
+        faces = inspect_faces(picture, self._model.pipeline.finder, self._eye_lids())
         return {"width": width, "height": height, "faces": [face.json() for face in faces]}
+
+    def _eye_lids(self) -> EyeLids:
+        """This thread's own."""
+        if not hasattr(self._local, "lids"):
+            self._local.lids = EyeLids()
+        lids: EyeLids = self._local.lids
+        return lids
 
     def _marks(self, data: bytes, content_type: str) -> JsonObject:
         settings = self._model.settings

@@ -9,8 +9,9 @@ import numpy as np
 
 from prediction_model.faces.align import align
 from prediction_model.faces.embed import Descriptor, describe
+from prediction_model.faces.eyes import LEFT_EYE, RIGHT_EYE, EyeLids
 from prediction_model.faces.finder import FaceFinder
-from prediction_model.faces.pose import LEFT_EYE, RIGHT_EYE, HeadPose, eyes_open, head_pose
+from prediction_model.faces.pose import HeadPose, head_pose
 from prediction_model.types import BgrFrame, Box, JsonObject, Mesh
 
 CROP = 128
@@ -53,17 +54,17 @@ class InspectedFace:
         }
 
 
-def inspect_faces(picture: BgrFrame, finder: FaceFinder) -> list[InspectedFace]:
+def inspect_faces(picture: BgrFrame, finder: FaceFinder, lids: EyeLids) -> list[InspectedFace]:
     """The faces of `picture`, uint8 [H, W, 3] BGR, the largest first.
 
     Raises:
         FaceModelMissing: the descriptor's weights are not installed.
     """
     found = sorted(finder.find(picture, None, 0.0).faces, key=lambda face: -face.size)
-    return [_inspect(picture, face.mesh, face.box, face.confidence) for face in found]
+    return [_inspect(picture, face.mesh, face.box, face.confidence, lids) for face in found]
 
 
-def _inspect(picture: BgrFrame, mesh: Mesh, box: Box, confidence: float) -> InspectedFace:
+def _inspect(picture: BgrFrame, mesh: Mesh, box: Box, confidence: float, lids: EyeLids) -> InspectedFace:
     crop = align(picture, mesh, CROP).crop
     luma = cv2.cvtColor(np.rint(crop * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     eyes = [mesh[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE, LEFT_EYE)]
@@ -75,6 +76,6 @@ def _inspect(picture: BgrFrame, mesh: Mesh, box: Box, confidence: float) -> Insp
         blur=float(cv2.Laplacian(luma, cv2.CV_64F).var()),
         brightness=float(luma.mean()),
         pose=head_pose(mesh),
-        eyes_open=eyes_open(mesh),
+        eyes_open=lids.eyes_open(picture, mesh),
         descriptor=describe(picture, mesh),
     )

@@ -165,6 +165,16 @@ def test_inspect_tells_blur_and_which_way_a_head_turns(studio: Studio, frames: F
     assert turned(np.asarray(cv2.GaussianBlur(frame, (0, 0), 4), np.uint8))["blur"] < seen[one_way]["blur"] / 4
 
 
+@needs_descriptor
+def test_inspect_sees_a_blink(studio: Studio, frames: Frames) -> None:
+    def opened(name: str, index: int) -> float:
+        face = studio.call("POST", "/v1/faces:inspect", jpeg_of(frames(name)[index]))[1]["faces"][0]
+        return float(face["eyes_open"])
+
+    for name, shut, wide in (("w1", 13, 18), ("w1", 42, 36), ("w2", 45, 50)):
+        assert opened(name, shut) < 0.5 < 0.7 < opened(name, wide)
+
+
 def test_inspect_of_no_face_is_an_empty_list(studio: Studio) -> None:
     status, answer = studio.call("POST", "/v1/faces:inspect", jpeg_of(np.full((240, 320, 3), 90, np.uint8)))
     assert (status, answer) == (200, {"width": 320, "height": 240, "faces": []})
