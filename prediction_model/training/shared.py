@@ -1,8 +1,9 @@
-"""What the shipped identities have in common, as float16: where the training of a new one begins.
+"""The shipped network's weights, small enough to commit: where the training of a new identity begins, and where that
+of the gallery goes on.
 
-The archive holds the encoder, the decoder's kernels, and one identity that is the mean of all. A new
-identity's training moves its own scales, shifts and maps, and the decoder's kernels; the encoder stays, so that its
-package needs none.
+Kernels and constant maps are int8 with a scale for each output channel (and identity), which is what is served
+anyway; the rest is float16. A new identity begins as the mean of all; its training moves its own scales, shifts and
+maps, and the decoder's kernels; the encoder stays, so that its package needs none.
 """
 
 from __future__ import annotations
@@ -21,38 +22,53 @@ from prediction_model.training.networks import Modulation, Preset, autoencoder
 SHARED = Path(__file__).with_name("shared.npz")
 IDENTITY_AXIS = 0
 """Of a `Modulation`'s weights."""
+SMALLEST_QUANTISED_RANK = 4
+"""Kernels and maps; scales, shifts and statistics are few and matter more."""
+SCALE = ".scale"
 
 
 def save_shared(path: Path, model: keras.Model, preset: str) -> None:
-    """Write what the identities of `model`, a trained autoencoder of `preset`, have in common."""
+    """Write the weights of `model`, a trained autoencoder of `preset`."""
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for number, (weight, own) in enumerate(zip(model.get_weights(), _identity_weights(model), strict=True)):
-        common = weight.mean(axis=IDENTITY_AXIS, keepdims=True) if own else weight
-        arrays[f"w{number:03d}"] = common.astype(np.float16)
-    about = json.dumps({"preset": preset, "weights": len(arrays)})
+        name = f"w{number:03d}"
+        if weight.ndim < SMALLEST_QUANTISED_RANK:
+            arrays[name] = weight.astype(np.float16)
+            continue
+        within = tuple(range(1 if own else 0, weight.ndim - 1))
+        scale = np.maximum(np.abs(weight).max(axis=within, keepdims=True), 1e-8) / 127
+        arrays[name] = np.round(weight / scale).astype(np.int8)
+        arrays[name + SCALE] = scale.astype(np.float32)
+    about = json.dumps({"preset": preset, "weights": len(model.weights)})
     np.savez_compressed(path, about=np.array(about), **arrays)  # type: ignore[arg-type]
 
 
-def load_shared(path: Path, preset: Preset) -> keras.Model:
-    """An autoencoder of one identity, the mean of those it was made of, with the weights of `path`.
+def load_shared(path: Path, preset: Preset, identities: int = 1) -> keras.Model:
+    """An autoencoder with the weights of `path`: of one new identity, the mean of all, or of all of them.
 
     Raises:
-        RunRefused: the file is missing, damaged, or of another network.
+        RunRefused: the file is missing, damaged, or of another network or another number of identities.
     """
-    model = autoencoder(preset, 1)
+    model = autoencoder(preset, identities)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            names = sorted(name for name in archive.files if name.startswith("w"))
-            weights = [archive[name].astype(np.float32) for name in names]
+            names = sorted(name for name in archive.files if name.startswith("w") and not name.endswith(SCALE))
+            weights = [
+                archive[name].astype(np.float32) * (archive[name + SCALE] if name + SCALE in archive.files else 1)
+                for name in names
+            ]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RunRefused(
             f"The shared weights {path} cannot be read ({error}): train from the beginning with --from-scratch."
         ) from error
+    if identities == 1 and len(weights) == len(model.weights):
+        own = _identity_weights(model)
+        weights = [w.mean(axis=IDENTITY_AXIS, keepdims=True) if o else w for w, o in zip(weights, own, strict=True)]
     expected = [w.shape for w in model.get_weights()]
     if [w.shape for w in weights] != expected:
         raise RunRefused(
-            f"The shared weights {path} are not of a network of {preset.size} pixels with the widths {preset.widths}: "
-            "train that preset with --from-scratch."
+            f"The shared weights {path} are not of a network of {preset.size} pixels with the widths {preset.widths} "
+            f"and {identities} identities: train that preset with --from-scratch."
         )
     model.set_weights(weights)
     return model

@@ -1,4 +1,4 @@
-"""The shared weights: the mean identity, as float16, and what a new identity may change."""
+"""The shared weights: small, the mean identity or all of them, and what a new identity may change."""
 
 from __future__ import annotations
 
@@ -22,10 +22,23 @@ def test_the_new_identity_begins_as_the_mean_of_all(tmp_path: Path, tiny: str) -
     three = model.get_layer("decoder").get_layer("head_mod")
     for name in ("scale", "shift", "map"):
         mean = np.asarray(getattr(three, name)).mean(axis=0, keepdims=True)
-        assert np.allclose(np.asarray(getattr(one, name)), mean, atol=1e-3)
+        assert np.allclose(np.asarray(getattr(one, name)), mean, atol=3e-3)
     crops = rng.random((2, 32, 32, 3), np.float32)
     before, after = (np.asarray(m.get_layer("encoder")(crops)[0]) for m in (model, loaded))
     assert np.allclose(before, after, atol=0.02)
+
+
+def test_the_gallery_s_training_goes_on_from_it(tmp_path: Path, tiny: str) -> None:
+    rng = np.random.default_rng(1)
+    model = autoencoder(PRESETS[tiny], 3)
+    model.set_weights([w + rng.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    save_shared(tmp_path / "shared.npz", model, tiny)
+    loaded = load_shared(tmp_path / "shared.npz", PRESETS[tiny], 3)
+    crops, identities = rng.random((3, 32, 32, 3), np.float32), np.arange(3, dtype=np.int32)
+    before, after = (np.asarray(m([crops, identities], training=False)) for m in (model, loaded))
+    assert np.abs(before - after).mean() < 0.02
+    with pytest.raises(RunRefused, match="2 identities"):
+        load_shared(tmp_path / "shared.npz", PRESETS[tiny], 2)
 
 
 def test_the_encoder_and_the_normalisation_are_not_trained(tmp_path: Path, tiny: str) -> None:
