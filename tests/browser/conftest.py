@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import signal
@@ -134,7 +135,7 @@ def make_services(folder: Path) -> Services:
         Service("prediction", ROOT, serve, environment, prediction),
         Service("relay", ROOT / "websocket_server", listen, environment, relay),
         Service("client", ROOT / "client_app", wsgi, environment, client),
-        key.encode(),
+        base64.urlsafe_b64decode(key + "="),
     )
 
 
