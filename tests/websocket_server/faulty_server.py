@@ -6,7 +6,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +24,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.fault = "fail"
         self.requests = 0
         self.paths: list[str] = []
-        self.headers: list[Mapping[str, str]] = []
+        self.headers: list[Message] = []
         self.connections = 0
         self.open: set[socket.socket] = set()
         self.wake = threading.Event()

@@ -68,7 +68,7 @@ class Visitor:
         # gunicorn ends idle connections after 2 s, and a slow machine would meet one that is just being ended.
         self.http.headers["Connection"] = "close"
         self.http.get(f"{address}/verify", timeout=10).raise_for_status()
-        self.http.headers["X-CSRFToken"] = self.http.cookies["csrftoken"]
+        self.http.headers["X-CSRFToken"] = self.http.cookies["csrftoken"] or ""
         answer = self.post("/session", b"", "application/x-www-form-urlencoded").json()
         self.token, self.session = str(answer["token"]), str(answer["session"])
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from prediction_model.engines.photo import CROP_SIZE
 from prediction_model.errors import TrainingDataRefused
 from prediction_model.faces.align import align, alignment
 from prediction_model.training.actors import GREY, Mesher, Performance, over
@@ -16,7 +17,7 @@ from prediction_model.training.classical import Disguises, Unpaired, by_yaw, dis
 from prediction_model.training.face_folder import yaw
 from prediction_model.training.pairs import Pairs
 from prediction_model.training.performances import PERSONAS, bundled
-from prediction_model.training.photo_pairs import CROP_SIZE, read_photograph, truths
+from prediction_model.training.photo_pairs import read_photograph, truths
 from prediction_model.types import Mesh
 
 UPPER, LOWER, CORNERS = 13, 14, (61, 291)
@@ -57,7 +58,8 @@ def test_a_truth_is_nearer_to_how_that_person_gives_the_performance_than_to_othe
 ) -> None:
     """Against the persona's own renders, which the pairs were not made from."""
     given, _ = performances
-    own, others = [], []
+    own: list[float] = []
+    others: list[float] = []
     for index, truth in list(made.items())[::4]:
         crop = truth.picture[..., 2::-1].astype(np.float32) / 255
         inside = np.s_[60:200, 64:192]
