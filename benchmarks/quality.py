@@ -8,7 +8,8 @@ nearer_persona_share    of the frames described, how many are nearer to the pers
 persona_distance_mean   dlib descriptor, output to the persona's picture
 wearer_distance_mean    the same, output to the wearer's frame
 psnr_db, ssim           the engine's aligned face against the true swap, before the light is matched (actors)
-mouth_correlation       of the mouth's opening over the frames, output against input; `blink_correlation`: of the lids'
+mouth_correlation       of the mouth's opening over the frames, output against input; `blink_correlation`: of the lids',
+                        by the iris network: the face mesh does not see a blink
 mesh_error              mean distance of the output's mesh to the input's, in distances between the eyes
 flicker_ratio           frame-to-frame change of the stabilised face, output against input
 seam_ratio              gradient along the mask's border, output against input
@@ -33,6 +34,7 @@ from prediction_model.engines.photo import PhotoEngine
 from prediction_model.faces.align import align
 from prediction_model.faces.detect import BlazeFace
 from prediction_model.faces.embed import Descriptor, describe, distance
+from prediction_model.faces.eyes import EyeLids
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.faces.landmarks import FaceMesh, roi_of_mesh
 from prediction_model.options import parse_options
@@ -58,10 +60,10 @@ STABILISED = 128
 ACTOR_FRAME = 480
 """Actors are enlarged to this height on a 640-pixel frame."""
 LEAST_MOTION = 0.02
-"""Standard deviation, in distances between the eyes, below which a mouth or lid is not moving and is not correlated."""
+"""Standard deviation (of the mouth: in distances between the eyes; of the lids: of 0 to 1) below which nothing moves
+and nothing is correlated."""
 
 _UPPER_LIP, _LOWER_LIP = 13, 14
-_LIDS = ((159, 145), (386, 374))
 _EYES = (33, 263)
 
 
@@ -90,6 +92,7 @@ class Studio:
         self._shown: list[BgrFrame] = []
         self._pipeline = Pipeline(self._decode, self._keep)
         self._mesh = FaceMesh()
+        self._lids = EyeLids()
         self.finder = FaceFinder(BlazeFace())
         self._frame: BgrFrame = np.zeros((1, 1, 3), np.uint8)
 
@@ -117,7 +120,7 @@ class Studio:
             made_mesh, _ = self._mesh.landmarks(shown, roi_of_mesh(mesh))
             eyes = float(np.hypot(*(live_mesh[_EYES[0], :2] - live_mesh[_EYES[1], :2])))
             take.mouth.append((_mouth(live_mesh) / eyes, _mouth(made_mesh) / eyes))
-            take.lids.append((_lids(live_mesh) / eyes, _lids(made_mesh) / eyes))
+            take.lids.append((self._lids.eyes_open(frame, live_mesh), self._lids.eyes_open(shown, made_mesh)))
             take.mesh.append(float(np.hypot(*(live_mesh - made_mesh)[:, :2].T).mean()) / eyes)
             live_face, made_face = (_stabilised(picture, live_mesh) for picture in (frame, shown))
             if before is not None:
@@ -286,10 +289,6 @@ def _similarity(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.N
 
 def _mouth(mesh: Mesh) -> float:
     return float(np.hypot(*(mesh[_UPPER_LIP, :2] - mesh[_LOWER_LIP, :2])))
-
-
-def _lids(mesh: Mesh) -> float:
-    return float(np.mean([np.hypot(*(mesh[upper, :2] - mesh[lower, :2])) for upper, lower in _LIDS]))
 
 
 def _stabilised(picture: BgrFrame, mesh: Mesh) -> BgrFrame:
