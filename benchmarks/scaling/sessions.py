@@ -29,6 +29,8 @@ class Measured:
     """Answered 503: no room."""
     failed: int = 0
     """Everything else."""
+    out_bytes: int = 0
+    """Of the pictures that came back."""
 
     @property
     def fps(self) -> float:
@@ -77,14 +79,15 @@ def _play_one(
         status, body = _exchange(connection, join_frame(instance, frames[number % len(frames)]))
         took = (time.perf_counter() - sent) * 1e3
         number += 1
-        swapped = False
+        swapped, picture = False, b""
         if status == 200:
-            answer, _ = split_frame(body)
+            answer, picture = split_frame(body)
             track, swapped = answer["track"], answer["swapped"]
         if sent >= begins:
             with lock:
                 if swapped:
                     measured.milliseconds.append(took)
+                    measured.out_bytes += len(picture)
                 elif status == http.HTTPStatus.SERVICE_UNAVAILABLE:
                     measured.turned_away += 1
                 else:

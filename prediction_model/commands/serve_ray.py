@@ -10,7 +10,6 @@ from pathlib import Path
 from prediction_model.errors import ExtraMissing
 
 HELP = "serve predictions on Ray Serve: replicas, autoscaling, back-pressure; at the routes of `serve`"
-REQUEST_SECONDS = 5.0
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; frames do not pass through it."""
 ENVIRONMENT = {
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         from ray import serve
     except ImportError:
         raise ExtraMissing("serve-ray", "ray[serve]", "ray") from None
-    from prediction_model.serving.ray_app import build
+    from prediction_model.serving.ray_app import REQUEST_SECONDS, build
 
     if "RAY_ADDRESS" in os.environ:
         ray.init()

@@ -12,6 +12,7 @@ https://docs.ray.io/en/latest/serve/index.html
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -36,10 +37,12 @@ LOOK_BACK_SECONDS = 3.0
 UPSCALE_SECONDS = 2.0
 DOWNSCALE_SECONDS = 60.0
 """Sessions come back within a minute more often than not, and a replica takes seconds to load."""
-REQUEST_SECONDS = 5.0
+REQUEST_SECONDS = 15.0
+"""As long as client_app waits for a picture; a relay has given its frame up by then."""
 HEALTH_PERIOD_SECONDS = 2.0
 HEALTH_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
+LOAD_SECONDS = 60.0
 IDENTITIES = 16
 """Identities that a replica is known to have loaded; as many as `engines.cache` keeps."""
 
@@ -74,6 +77,7 @@ class PredictionReplica:
         # Apart from the others: with batches these wait for the answers that those compute.
         self._batches = ThreadPoolExecutor(1, "batch")
         self.predict_together.set_max_batch_size(batch)
+        self._load_networks(self._batches if batch > 1 else self._threads, 1 if batch > 1 else ONGOING)
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -84,6 +88,16 @@ class PredictionReplica:
         arguments = (self._app, request.method, request.url.path, request.headers, body)
         answer = await self._loop.run_in_executor(self._threads, call, *arguments)
         return Response(answer.body, answer.status, dict(answer.headers))
+
+    def _load_networks(self, pool: ThreadPoolExecutor, threads: int) -> None:
+        """Load each thread's networks before the replica counts as ready, so that its first frames are not late."""
+        together = threading.Barrier(threads)
+
+        def load(_: int) -> None:
+            if self.model.pipeline.finder:
+                together.wait(LOAD_SECONDS)  # so that no thread takes two turns
+
+        list(pool.map(load, range(threads)))
 
     @serve.multiplexed(max_num_models_per_replica=IDENTITIES)  # type: ignore[untyped-decorator]
     async def load_identity(self, identity: str) -> str:
