@@ -1,4 +1,4 @@
-"""The client, served by gunicorn, beside a reader of watermarks."""
+"""The client, served by gunicorn, beside the prediction service, which reads the watermarks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -114,7 +113,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
         "TMPDIR": str(folder / "tmp"),
-        "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     subprocess.run(
@@ -122,9 +120,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     )
     gunicorn = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{own}", "--threads", "8", "--no-control-socket"]
     with ExitStack() as stack:
-        stack.enter_context(
-            running([sys.executable, str(HERE / "marks_service.py"), str(marks)], ROOT, environment, reader)
-        )
+        serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(marks)]
+        stack.enter_context(running(serve, ROOT, environment, reader))
         stack.enter_context(
             running([*gunicorn, "facedetect.wsgi:application"], ROOT / "client_app", environment, f"{address}/healthz")
         )
