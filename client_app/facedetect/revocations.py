@@ -6,6 +6,10 @@ import threading
 import time
 from typing import Any
 
+from django.db import transaction
+
+from audit.chain import record
+from audit.models import AuditEntry
 from identities.models import Revocation
 
 LONGEST_WAIT_SECONDS = 25.0
@@ -44,3 +48,16 @@ def wait_for_entries(cursor: int, seconds: float) -> list[dict[str, Any]]:
 def revoked(kind: str, *ids: str) -> set[str]:
     """Which of `ids` have been revoked; `kind` is `identity` or `session`."""
     return set(Revocation.objects.filter(kind=kind, target__in=ids).values_list("target", flat=True))
+
+
+def revoke(kind: Revocation.Kind, target: str) -> Revocation:
+    """Put `target` into the feed, and into the audit log: both or neither."""
+    events = {
+        Revocation.Kind.IDENTITY: (AuditEntry.Event.IDENTITY_REVOKED, "identity"),
+        Revocation.Kind.SESSION: (AuditEntry.Event.SESSION_REVOKED, "session"),
+    }
+    event, field = events[kind]
+    with transaction.atomic():
+        revocation = Revocation.objects.create(kind=kind, target=target)
+        record(event, identity=target if field == "identity" else "", session=target if field == "session" else "")
+    return revocation

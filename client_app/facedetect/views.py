@@ -17,6 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
+from audit.chain import record
+from audit.models import AuditEntry
 from facedetect import revocations, signing
 from facedetect.configuration import Settings
 from facedetect.errors import BadRequest, ClientError, NotAllowed, PictureTooLarge, Unavailable, UnknownIdentity
@@ -105,7 +107,10 @@ def session(request: HttpRequest) -> HttpResponseBase:
     name = signing.session_of(FACESWAP, held) if held else secrets.token_hex(SESSION_BYTES)
     if held and revocations.revoked("session", name):
         raise NotAllowed("This session has been revoked.")
-    token = signing.sign_session(FACESWAP, name, identities_of(offered()))
+    cards = offered()
+    token = signing.sign_session(FACESWAP, name, identities_of(cards))
+    if not held:
+        record(AuditEntry.Event.SESSION_STARTED, session=name, details={"identities": len(cards)})
     return JsonResponse(
         {
             "token": token,
@@ -135,7 +140,9 @@ def image(request: HttpRequest) -> HttpResponseBase:
     cards, identity = offered(), request.POST.get("identity", "")
     if identity not in cards:
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
-    token = signing.sign_session(FACESWAP, secrets.token_hex(SESSION_BYTES), identities_of(cards))
+    name = secrets.token_hex(SESSION_BYTES)
+    token = signing.sign_session(FACESWAP, name, identities_of(cards))
+    record(AuditEntry.Event.PICTURE_SWAPPED, session=name, identity=identity, consent_hash=cards[identity].consent_hash)
     instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
     answer = prediction_client().swap(picture.read(), instance)
     if not answer.image:

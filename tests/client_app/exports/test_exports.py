@@ -14,8 +14,7 @@ from exports import certificate, provenance
 from exports.errors import UnsupportedFile
 from prediction_model.labels import watermark
 from prediction_model.types import BgrFrame
-
-from .conftest import Client, Visitor
+from tests.client_app.conftest import Client, Visitor
 
 SESSION = "0123456789abcdef" * 2
 

@@ -18,7 +18,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -39,7 +39,7 @@ def running(
                 try:
                     requests.get(url, timeout=2)
                     break
-                except requests.ConnectionError:
+                except (requests.ConnectionError, requests.Timeout):
                     assert process.poll() is None, "it died at its start"
                     assert time.monotonic() < deadline, "it did not start in time"
                     time.sleep(0.05)
@@ -66,7 +66,7 @@ class Visitor:
         self.http = requests.Session()
         # gunicorn ends idle connections after 2 s, and a slow machine would meet one that is just being ended.
         self.http.headers["Connection"] = "close"
-        self.http.get(f"{address}/verify", timeout=10).raise_for_status()
+        self.http.get(f"{address}/", timeout=10).raise_for_status()
         self.http.headers["X-CSRFToken"] = self.http.cookies["csrftoken"] or ""
         answer = self.post("/session", b"", "application/x-www-form-urlencoded").json()
         self.token, self.session = str(answer["token"]), str(answer["session"])
@@ -90,6 +90,21 @@ class Client:
     folder: Path
     """Where it may write: the database, the certificate and its temporary files."""
     watermark_key: bytes
+    environment: dict[str, str]
+
+    def manage(self, *arguments: str) -> str:
+        """What `python manage.py …` prints, beside the server."""
+        command = [sys.executable, "manage.py", *arguments]
+        ran = subprocess.run(
+            command,
+            cwd=ROOT / "client_app",
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return ran.stdout
 
     def visitor(self) -> Visitor:
         return Visitor(self.address)
@@ -125,4 +140,4 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         stack.enter_context(
             running([*gunicorn, "facedetect.wsgi:application"], ROOT / "client_app", environment, f"{address}/healthz")
         )
-        yield Client(address, folder, watermark_key)
+        yield Client(address, folder, watermark_key, environment)
