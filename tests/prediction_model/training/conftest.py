@@ -14,9 +14,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 MISSING = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
 
-collect_ignore = (
-    ["test_trainer.py", "test_shared.py", "test_packaging.py", "test_recipes.py", "test_networks.py"] if MISSING else []
-)
+collect_ignore = ["test_trainer.py", "test_shared.py", "test_packaging.py", "test_recipes.py"] if MISSING else []
 """They import Keras; `python3 run.py --train` installs it."""
 
 
