@@ -9,6 +9,7 @@ PredictionError
 ├── FaceModelMissing     503
 ├── IdentityNotAllowed   403
 ├── IdentityTaken        409
+├── InstanceFailed       500
 ├── LabellingFailed      500
 ├── PackageRefused       409
 ├── PictureTooLarge      413
@@ -128,6 +129,20 @@ class IdentityTaken(PredictionError):
 
     type = "identity_taken"
     status = 409
+
+
+class InstanceFailed(PredictionError):
+    """What the model put in an instance's place: its type and status are those of the error it names."""
+
+    type = "internal"
+    status = 500
+
+    def __init__(self, error: object) -> None:
+        told = error if isinstance(error, dict) else {}
+        super().__init__(str(told.get("message", "The model failed on this instance: send the next one.")))
+        self.type = str(told.get("type", self.type))
+        code = told.get("code")
+        self.status = code if isinstance(code, int) and 400 <= code < 600 else self.status
 
 
 class LabellingFailed(PredictionError):

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client import multiprocess as prometheus_multiprocess
 
-from prediction_model.errors import BadInstance, PredictionError, RequestTooLarge, UnreadablePicture
+from prediction_model.errors import BadInstance, InstanceFailed, PredictionError, RequestTooLarge, UnreadablePicture
 from prediction_model.types import JsonObject
 
 LOG = logging.getLogger(__name__)
@@ -212,8 +212,10 @@ def join_frame(answer: JsonObject, picture: bytes) -> bytes:
 
 
 def _over_base64(model: Model, picture: bytes, instance: JsonObject) -> tuple[bytes | None, JsonObject]:
-    """One frame through a class that knows JSON instances only."""
+    """One frame through a class that knows JSON instances only. Raises InstanceFailed."""
     answer = model.predict([{**instance, "image": {"b64": base64.b64encode(picture).decode()}}])[0]
+    if isinstance(answer, dict) and "error" in answer:
+        raise InstanceFailed(answer["error"])
     image = answer.pop("image", None) if isinstance(answer, dict) else answer
     text = image.get("b64") if isinstance(image, dict) else image
     try:
