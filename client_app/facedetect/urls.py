@@ -10,7 +10,7 @@ from facedetect import views
 urlpatterns = [
     path("", views.studio, name="studio"),
     path("gallery/<slug:identity>/portrait.jpg", views.portrait, name="portrait"),
-    path("words.js", JavaScriptCatalog.as_view(packages=["facedetect"]), name="javascript-catalog"),
+    path("words.js", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("language", set_language, name="set_language"),
     path("session", views.session, name="session"),
     path("image", views.image, name="image"),

@@ -76,7 +76,7 @@ class TestPage:
     def test_the_page_speaks_german(self, visitor: Visitor) -> None:
         page = requests.get(visitor.address, headers={"Accept-Language": "de"}, timeout=10)
         assert '<html lang="de">' in page.text
-        assert "Wähle ein Gesicht" in page.text
+        assert "Wählen Sie ein Gesicht" in page.text
 
 
 class TestSession:
