@@ -14,6 +14,7 @@ from prediction_model.training.actors import GREY, Performance, over
 from prediction_model.training.face_folder import FaceFolder, FaceRecord, stored
 from prediction_model.training.identity import Identity
 from prediction_model.training.networks import PRESETS, autoencoder
+from prediction_model.training.pairs import Pairs
 from prediction_model.training.performances import PERSONAS, bundled
 from prediction_model.training.recipes import Setup, train_actors, train_footage, train_photo
 from prediction_model.training.runs import Run
@@ -121,11 +122,10 @@ def test_actors_train_all_eight_and_keep_what_is_measured_apart(
         for name in names:
             (data / name).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(data / name / f"{p.index:04d}.webp"), p.picture)
-    pairs = recipes.Pairs
 
     def watched(sources: list[Performance], *rest: object) -> object:
         seen.append({p.actor for p in sources})
-        return pairs(sources, *rest)  # type: ignore[arg-type]
+        return Pairs(sources, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(recipes, "Pairs", watched)
     run, ended = train_actors(setup(tmp_path / "run", tiny), data)
