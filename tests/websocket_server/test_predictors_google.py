@@ -67,6 +67,12 @@ def test_an_address_that_is_no_endpoints(connect: Connect, address: str) -> None
         connect(address)
 
 
+def test_a_password_in_an_address_is_not_repeated(connect: Connect) -> None:
+    with pytest.raises(SystemExit) as refused:
+        connect(f"https://key:secret@us-central1-aiplatform.googleapis.com{ENDPOINT}")
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "origin",
     [

@@ -69,7 +69,8 @@ class Address:
         parts = urlsplit(text)
         match = re.fullmatch(rf"/v1/({resource})(?::(predict|rawPredict))?", parts.path)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not match:
-            raise SystemExit(f"FACESWAP_PREDICTORS: expected addresses like {example}, received {text!r}.")
+            received = f"one of host {parts.hostname!r}" if parts.username else repr(text)  # never a password
+            raise SystemExit(f"FACESWAP_PREDICTORS: expected addresses like {example}, received {received}.")
         address = cls(f"{parts.scheme}://{parts.netloc}", match[1], match[2] or "")
         if not address.is_loopback and not address.is_google:
             raise SystemExit(
