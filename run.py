@@ -53,7 +53,7 @@ CHECKS = {
     "ruff format": (".", "ruff format --check ."),
     "mypy of the prediction service": (".", "mypy"),
     "mypy of the relay": ("websocket_server", "mypy --config-file ../pyproject.toml . ../tests/websocket_server"),
-    "mypy of the client": ("client_app", "mypy --config-file ../pyproject.toml . ../tests/client_app"),
+    "mypy of the client": ("client_app", "mypy --config-file ../pyproject.toml . ../tests/client_app ../tests/browser"),
 }
 
 

@@ -9,6 +9,7 @@ from facedetect import views
 
 urlpatterns = [
     path("", views.studio, name="studio"),
+    path("stage", views.stage, name="stage"),
     path("gallery/<slug:identity>/portrait.jpg", views.portrait, name="portrait"),
     path("words.js", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("language", set_language, name="set_language"),

@@ -87,6 +87,18 @@ def studio(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_GET
+@ensure_csrf_cookie
+@never_cache
+@tells_errors
+def stage(request: HttpRequest) -> HttpResponseBase:
+    """The picture and nothing else, for streaming programs: `/stage?identity=p2&mirror=0`."""
+    identity = request.GET.get("identity", "")
+    if identity and identity not in offered():
+        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
+    return render(request, "studio/stage.html", {"terms_version": TERMS_VERSION, "first": next(iter(offered()), "")})
+
+
+@require_GET
 @tells_errors
 def portrait(request: HttpRequest, identity: str) -> HttpResponseBase:
     """A card's picture."""

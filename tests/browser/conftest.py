@@ -2,169 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import secrets
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.05
-CAMERA_QUALITY = 95
+from tests.browser.camera import read_film, write_clip
+from tests.browser.chromium import launch_with_camera
+from tests.browser.services import Services, make_services, running
+
 DEADLINE_MS = 20_000
 """For anything a test waits for on the page: this machine may be busy."""
-
-
-@dataclass
-class Service:
-    """One of the three, on a port of its own, which it keeps over a restart."""
-
-    name: str
-    folder: Path
-    command: list[str]
-    environment: dict[str, str]
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, cwd=self.folder, env=self.environment, start_new_session=True, stdin=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + START_SECONDS
-        while not self.is_ready():
-            assert self.process.poll() is None, f"the {self.name} service died at its start"
-            assert time.monotonic() < deadline, f"the {self.name} service was not ready in time"
-            time.sleep(POLL_SECONDS)
-
-    def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.address}/readyz", timeout=5) as answer:  # noqa: S310 - http
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def kill(self) -> None:
-        """kill -9 of the whole group: nobody says goodbye."""
-        if self.process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(STOP_SECONDS)
-        self.process = None
-
-    def stop(self) -> None:
-        if self.process is None:
-            return
-        self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(STOP_SECONDS)
-        self.kill()
-
-
-@dataclass(frozen=True)
-class Services:
-    """The three services of one test module."""
-
-    prediction: Service
-    relay: Service
-    client: Service
-    watermark_key: bytes
-
-    @property
-    def all(self) -> tuple[Service, Service, Service]:
-        return self.prediction, self.relay, self.client
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def make_services(folder: Path) -> Services:
-    """The services with keys of their own; all that they write is under `folder`."""
-    made = [sys.executable, "client_app/make_keys.py", "signing"]
-    seed, public = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    prediction, relay, client = free_port(), free_port(), free_port()
-    page, key = f"http://127.0.0.1:{client}", secrets.token_urlsafe(32)
-    environment = {
-        **os.environ,
-        "DEBUG": "1",
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-        "FACESWAP_SIGNING_KEY": seed,
-        "FACESWAP_VERIFY_KEY": public,
-        "FACESWAP_WATERMARK_KEY": key,
-        "FACESWAP_ORIGINS": page,
-        "FACESWAP_CLIENT_URL": page,
-        "FACESWAP_WEBSOCKET_URL": f"ws://127.0.0.1:{relay}/websocket",
-        "FACESWAP_PREDICTION_URL": f"http://127.0.0.1:{prediction}",
-        "FACESWAP_PREDICTORS": f"http://127.0.0.1:{prediction}",
-        "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
-        "FACESWAP_IDENTITY_STORE": str(folder / "identities"),
-        "GUNICORN_CMD_ARGS": "--no-control-socket --graceful-timeout 3",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    gunicorn = [sys.executable, "-m", "gunicorn", "-b"]
-    serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(prediction)]
-    listen = [*gunicorn, f"127.0.0.1:{relay}", "-k", "flask_sockets.worker", "main:app"]
-    wsgi = [*gunicorn, f"127.0.0.1:{client}", "--threads", "8", "facedetect.wsgi:application"]
-    migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-    subprocess.run(migrate, cwd=ROOT / "client_app", env=environment, check=True)
-    return Services(
-        Service("prediction", ROOT, serve, environment, prediction),
-        Service("relay", ROOT / "websocket_server", listen, environment, relay),
-        Service("client", ROOT / "client_app", wsgi, environment, client),
-        base64.urlsafe_b64decode(key + "="),
-    )
 
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """All three, ready."""
-    services = make_services(tmp_path_factory.mktemp("services"))
-    try:
-        for service in services.all:
-            service.start()
+    with running(make_services(tmp_path_factory.mktemp("services"))) as services:
         yield services
-    finally:
-        for service in reversed(services.all):
-            service.stop()
 
 
 @pytest.fixture(scope="session")
 def camera(wearers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wearer 1 as the `.mjpeg` that Chromium takes for a camera: JPEG after JPEG, 640x480."""
-    film = cv2.VideoCapture(str(wearers / "w1.mp4"))
+    """Wearer 1 as a camera, 640x480."""
     path = tmp_path_factory.mktemp("camera") / "w1.mjpeg"
-    with path.open("wb") as file:
-        while True:
-            there, frame = film.read()
-            if not there:
-                break
-            file.write(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, CAMERA_QUALITY])[1].tobytes())
-    film.release()
-    assert path.stat().st_size > 0
+    write_clip(read_film(wearers / "w1.mp4"), path)
     return path
 
 
@@ -174,22 +37,10 @@ def playwright() -> Iterator[Playwright]:
         yield playwright
 
 
-def launch(playwright: Playwright, executable: str | None, *arguments: str) -> Browser:
-    return playwright.chromium.launch(
-        executable_path=executable, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required", *arguments]
-    )
-
-
 @pytest.fixture(scope="module")
 def chromium(playwright: Playwright, browser: str | None, camera: Path) -> Iterator[Browser]:
     """With wearer 1 before its camera, and the permission to use it."""
-    chromium = launch(
-        playwright,
-        browser,
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-    )
+    chromium = launch_with_camera(playwright, browser, camera)
     yield chromium
     chromium.close()
 

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright, expect
 
+from exports import certificate, provenance
 from prediction_model.labels import watermark
 from prediction_model.labels.badge import badge_box
 from tests.browser.canvas import FACE, HEIGHT, OUTSIDE, WATCH, WIDTH, Picture, decode, difference, look, screen
-from tests.browser.conftest import DEADLINE_MS, Services, launch
+from tests.browser.chromium import launch
+from tests.browser.conftest import DEADLINE_MS
+from tests.browser.services import Services
 
 SWAPPED_FRAMES, SWAPPED_SECONDS = 10, 5.0
 LIKE_CAMERA = 5.0
@@ -316,3 +319,50 @@ class TestLooks:
                 .map(([name, {width, height}]) => `${name} ${width}x${height}`)"""
         )
         assert small == []
+
+
+class TestStage:
+    def test_the_stage_shows_the_labelled_picture_and_nothing_else(self, page: Page) -> None:
+        page.add_init_script(WATCH)
+        page.goto("/stage?identity=p2&mirror=0")
+        page.get_by_role("button", name="I agree").click()
+        wait_for_new_frames(page, 5)
+        shown = look(page)
+        assert shown.change(FACE) > UNLIKE_CAMERA
+        assert shown.change(BADGE) > UNLIKE_CAMERA
+        assert page.get_by_role("button").count() == 0
+        page.reload()
+        wait_for_new_frames(page, 1)
+
+    def test_an_identity_that_is_not_offered_is_refused(self, page: Page) -> None:
+        answer = page.goto("/stage?identity=p99")
+        assert answer is not None and answer.status == 404
+
+
+class TestSaving:
+    def test_a_snapshot_is_downloaded_signed(self, live: Page) -> None:
+        with live.expect_download() as downloaded:
+            live.keyboard.press("s")
+        data = downloaded.value.path().read_bytes()
+        found = provenance.read(data, "image/jpeg", certificate.self_made())
+        assert found is not None and (found.state, found.ai_made, found.identity) == ("valid", True, "p1")
+
+    def test_a_recording_is_downloaded_signed(self, live: Page) -> None:
+        live.keyboard.press("r")
+        expect(live.locator("#recording")).to_contain_text("0:0")
+        live.wait_for_timeout(3000)
+        with live.expect_download() as downloaded:
+            live.keyboard.press("r")
+        data = downloaded.value.path().read_bytes()
+        found = provenance.read(data, "video/mp4", certificate.self_made())
+        assert found is not None and (found.state, found.ai_made) == ("valid", True)
+
+    def test_nothing_unsigned_is_handed_over(self, live: Page, services: Services) -> None:
+        downloads: list[object] = []
+        live.on("download", lambda download: downloads.append(download))
+        live.route(
+            "**/exports", lambda route: route.fulfill(status=503, json={"error": {"message": "No signing now."}})
+        )
+        live.keyboard.press("s")
+        expect(live.locator("#toast")).to_have_text("No signing now.")
+        assert downloads == []

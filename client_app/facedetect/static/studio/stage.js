@@ -1,0 +1,51 @@
+/** /stage: starts by itself with the face and camera that the studio remembers, or the address names; shows nothing else. */
+
+import * as preferences from "./preferences.js";
+import { Stream, Tokens } from "./stream.js";
+import { Studio } from "./studio.js";
+import { gettext } from "./text.js";
+
+const RESTART_MS = 5_000;
+/** Nobody presses Start on a stage: after trouble it tries again by itself. */
+
+const { body } = document;
+const $ = (selector) => document.querySelector(selector);
+const named = new URLSearchParams(location.search);
+const chosen = { ...preferences.load(), ...Object.fromEntries(named) };
+
+const tokens = new Tokens(body.dataset.session, () => $("[name=csrfmiddlewaretoken]").value);
+const stream = new Stream(body.dataset.worker, tokens);
+const studio = new Studio({ video: $("#camera"), canvas: $("#screen"), stream });
+
+const { faces, bystanders } = chosen;
+const mirror = named.has("mirror") ? named.get("mirror") === "1" : chosen.mirror;
+studio.choose({
+  identity: chosen.identity || body.dataset.first,
+  options: { on_failure: "hold", mirror, faces, bystanders, strength: Number(chosen.strength) },
+});
+studio.keepRunning("stage", true); // a streaming program may show it while it counts as hidden
+const start = () => studio.start(chosen.device);
+
+const STATUS = {
+  asking: gettext("Waiting for the camera…"),
+  connecting: gettext("Connecting…"),
+  reconnecting: gettext("Connection lost. Trying again…"),
+};
+
+studio.machine.addEventListener("change", ({ detail: { state, reason } }) => {
+  body.dataset.state = state;
+  $("#status").textContent = state === "error" ? reason?.message : (STATUS[state] ?? "");
+  if (state === "error") setTimeout(start, RESTART_MS);
+});
+addEventListener("pagehide", () => studio.stop());
+
+if (preferences.termsAccepted(body.dataset.terms)) {
+  start();
+} else {
+  $("#terms").addEventListener("close", ({ target }) => {
+    if (target.returnValue !== "yes") return;
+    preferences.acceptTerms(body.dataset.terms);
+    start();
+  });
+  $("#terms").showModal();
+}
