@@ -1,147 +1,136 @@
-// The stream contract of docs/architecture.md, without I/O: the twin of websocket_server/protocol.py. Both sides' tests
-// read tests/contracts/stream.
+/**
+ * The stream between page and relay, without I/O: the JavaScript twin of websocket_server/protocol.py.
+ * docs/architecture.md has the contract; tests/contracts/stream has the golden files that both sides' tests read.
+ */
 
 export const VERSION = 1;
 export const HEADER_BYTES = 16;
-export const METADATA_LENGTH_BYTES = 4;
-export const MAX_SEQUENCE = 2 ** 32 - 1;
+export const TYPE = Object.freeze({ frame: 1, result: 2 });
+export const FLAG = Object.freeze({ swapped: 1, held: 2, degraded: 4 });
 
-export const MessageType = Object.freeze({ FRAME: 1, RESULT: 2 });
+const METADATA_LENGTH_BYTES = 4;
+const LITTLE_ENDIAN = true;
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Flags of a result. HELD: no picture, the last swap stays for `HELD_SECONDS`, then black. */
-export const Flag = Object.freeze({ SWAPPED: 1, HELD: 2, DEGRADED: 4 });
+/** WebSocket close codes of the relay, and whether the page tries again by itself. */
+export const CLOSE_CODES = new Map(
+  Object.entries({
+    1000: { name: "normal", reconnect: false },
+    1001: { name: "going away", reconnect: true },
+    1002: { name: "protocol", reconnect: false },
+    1007: { name: "bad UTF-8", reconnect: false },
+    1008: { name: "policy", reconnect: true },
+    1009: { name: "too big", reconnect: false },
+    1011: { name: "internal", reconnect: true },
+    1013: { name: "overloaded", reconnect: true },
+    4001: { name: "no hello in time", reconnect: true },
+    4002: { name: "idle", reconnect: false },
+    4003: { name: "session over", reconnect: false },
+    4004: { name: "too many sessions", reconnect: false },
+    4005: { name: "too many messages", reconnect: false },
+    4006: { name: "slow reader", reconnect: true },
+    4007: { name: "bad hello", reconnect: false },
+    4008: { name: "revoked", reconnect: false },
+  }).map(([code, meaning]) => [Number(code), Object.freeze(meaning)]),
+);
 
-/** Close codes of /websocket: whether the page should try again by itself. */
-export const RECONNECT_AFTER = Object.freeze({
-  1000: false, // normal
-  1001: true, // going away
-  1002: false, // protocol
-  1007: false, // bad UTF-8
-  1008: true, // token or origin: with a fresh token
-  1009: false, // too big
-  1011: true, // internal
-  1013: true, // overloaded
-  4001: true, // no hello in time
-  4002: true, // idle
-  4003: false, // session over
-  4004: true, // too many sessions
-  4005: false, // too many messages
-  4006: true, // slow reader
-  4007: false, // bad hello
-  4008: false, // revoked
-});
-
-/** Whether the page should connect again after `code`; codes that the browser makes up (1006: no close frame) too. */
-export function shouldReconnect(code) {
-  return RECONNECT_AFTER[code] ?? true;
+/** Whether a socket that closed with `code` is worth another try. 1005 and 1006, made by the browser, mean a lost line. */
+export function reconnects(code) {
+  return CLOSE_CODES.get(code)?.reconnect ?? true;
 }
 
-/** A message that the contract does not know. */
+/** Bytes or a text that the contract does not know. */
 export class ProtocolError extends Error {}
 
 /**
- * A frame message.
- * @param {number} sequence above every earlier one
- * @param {bigint} captureMicroseconds when the camera took it
- * @param {Uint8Array} jpeg
+ * A camera frame as one binary message.
+ * @param {number} sequence u32, higher with every frame
+ * @param {bigint} captureUs capture time in microseconds, u64
+ * @param {Uint8Array} image JPEG
  * @returns {Uint8Array}
  */
-export function encodeFrame(sequence, captureMicroseconds, jpeg, flags = 0) {
-  const message = new Uint8Array(HEADER_BYTES + jpeg.length);
+export function encodeFrame(sequence, captureUs, image) {
+  const message = new Uint8Array(HEADER_BYTES + image.byteLength);
   const view = new DataView(message.buffer);
   view.setUint8(0, VERSION);
-  view.setUint8(1, MessageType.FRAME);
-  view.setUint16(2, flags, true);
-  view.setUint32(4, sequence, true);
-  view.setBigUint64(8, captureMicroseconds, true);
-  message.set(jpeg, HEADER_BYTES);
+  view.setUint8(1, TYPE.frame);
+  view.setUint16(2, 0, LITTLE_ENDIAN);
+  view.setUint32(4, sequence, LITTLE_ENDIAN);
+  view.setBigUint64(8, captureUs, LITTLE_ENDIAN);
+  message.set(image, HEADER_BYTES);
   return message;
 }
 
-/**
- * One binary message, of either kind; `metadata` is that of a result only.
- * @param {Uint8Array} message
- * @returns {{type: number, flags: number, sequence: number, captureMicroseconds: bigint, metadata?: object, image: Uint8Array}}
- */
-export function decode(message) {
-  if (message.length < HEADER_BYTES) {
-    throw new ProtocolError(`Expected a header of ${HEADER_BYTES} bytes; received ${message.length} bytes.`);
+function readHeader(view, type) {
+  if (view.byteLength < HEADER_BYTES) {
+    throw new ProtocolError(`Expected a header of ${HEADER_BYTES} bytes; received ${view.byteLength}.`);
   }
-  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-  const version = view.getUint8(0);
-  if (version !== VERSION) {
-    throw new ProtocolError(`Expected version ${VERSION} of the stream; received ${version}.`);
+  if (view.getUint8(0) !== VERSION) {
+    throw new ProtocolError(`Expected version ${VERSION}; received ${view.getUint8(0)}.`);
   }
-  const type = view.getUint8(1);
-  const header = {
-    type,
-    flags: view.getUint16(2, true),
-    sequence: view.getUint32(4, true),
-    captureMicroseconds: view.getBigUint64(8, true),
+  if (view.getUint8(1) !== type) throw new ProtocolError(`Expected type ${type}; received ${view.getUint8(1)}.`);
+  return {
+    flags: view.getUint16(2, LITTLE_ENDIAN),
+    sequence: view.getUint32(4, LITTLE_ENDIAN),
+    captureUs: view.getBigUint64(8, LITTLE_ENDIAN),
   };
-  if (type === MessageType.FRAME) {
-    return { ...header, image: message.subarray(HEADER_BYTES) };
-  }
-  if (type !== MessageType.RESULT) {
-    throw new ProtocolError(`Expected message type 1 (frame) or 2 (result); received ${type}.`);
-  }
-  return { ...header, ...decodeResultBody(message, view) };
 }
 
-function decodeResultBody(message, view) {
+/**
+ * A binary message of the relay.
+ * @param {ArrayBuffer} buffer
+ * @returns {{flags: number, sequence: number, captureUs: bigint, metadata: object, image: Uint8Array}}
+ *   `image` is a view of `buffer`, empty for a held frame.
+ */
+export function decodeResult(buffer) {
+  const view = new DataView(buffer);
+  const header = readHeader(view, TYPE.result);
   const start = HEADER_BYTES + METADATA_LENGTH_BYTES;
-  if (message.length < start) {
-    throw new ProtocolError("Expected the length of the metadata after the header; received less than 4 bytes.");
+  if (buffer.byteLength < start) throw new ProtocolError("Expected the metadata's length; the message ends before it.");
+  const length = view.getUint32(HEADER_BYTES, LITTLE_ENDIAN);
+  if (length > buffer.byteLength - start) {
+    throw new ProtocolError(`Expected ${length} bytes of metadata; received ${buffer.byteLength - start}.`);
   }
-  const end = start + view.getUint32(HEADER_BYTES, true);
-  if (message.length < end) {
-    throw new ProtocolError(`Expected ${end - start} bytes of metadata; received ${message.length - start}.`);
-  }
-  return { metadata: decodeMetadata(message.subarray(start, end)), image: message.subarray(end) };
+  const metadata = readObject(() => utf8.decode(new Uint8Array(buffer, start, length)), "metadata");
+  return { ...header, metadata, image: new Uint8Array(buffer, start + length) };
 }
 
-function decodeMetadata(bytes) {
-  try {
-    return decodeText(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch {
-    throw new ProtocolError("Expected metadata in JSON; received something else.");
-  }
-}
-
-/** A text message's object. */
-export function decodeText(text) {
+function readObject(text, what) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text());
   } catch {
-    value = null;
+    throw new ProtocolError(`Expected the ${what} to be a JSON object; it cannot be read.`);
   }
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
-    throw new ProtocolError("Expected a JSON object; received something else.");
+    throw new ProtocolError(`Expected the ${what} to be a JSON object; received ${JSON.stringify(value)}.`);
   }
   return value;
 }
 
+/** A text message of the relay. Throws ProtocolError. */
+export function decodeMessage(text) {
+  const message = readObject(() => text, "message");
+  if (typeof message.type !== "string") throw new ProtocolError("Expected a message with a type; it has none.");
+  return message;
+}
+
 export const hello = (token, identity, options) =>
   JSON.stringify({ type: "hello", version: VERSION, token, identity, options });
-export const options = (identity, values) => JSON.stringify({ type: "options", identity, options: values });
+export const options = (identity, options) => JSON.stringify({ type: "options", identity, options });
 export const renew = (token) => JSON.stringify({ type: "renew", token });
 
-/**
- * Flow control: at most `size` frames without a result. A result acknowledges its own sequence and every earlier one; an
- * older or equal result is not fresh, nor is one to a frame that was never sent.
- */
+/** Which frames the relay still owes an answer, and which answers may be drawn. */
 export class CreditWindow {
-  #sent = [];
-  #newestResult = -1;
-  #newestSent = -1;
+  #outstanding = [];
 
+  /** @param {number} size most frames in flight */
   constructor(size) {
     this.size = size;
   }
 
   get inFlight() {
-    return this.#sent.length;
+    return this.#outstanding.length;
   }
 
   get maySend() {
@@ -149,23 +138,14 @@ export class CreditWindow {
   }
 
   send(sequence) {
-    if (!this.maySend) {
-      throw new RangeError(`expected fewer than ${this.size} frames in flight`);
-    }
-    if (sequence <= this.#newestSent) {
-      throw new RangeError(`expected a sequence above ${this.#newestSent}, received ${sequence}`);
-    }
-    this.#newestSent = sequence;
-    this.#sent.push(sequence);
+    this.#outstanding.push(sequence);
   }
 
-  /** Whether the result to `sequence` is fresh, and so may be drawn. */
-  acknowledge(sequence) {
-    if (sequence <= this.#newestResult || sequence > this.#newestSent) {
-      return false;
-    }
-    this.#newestResult = sequence;
-    this.#sent = this.#sent.filter((each) => each > sequence);
+  /** Take note of the result of `sequence`, which acknowledges every earlier frame too; whether it may be drawn. */
+  receive(sequence) {
+    const place = this.#outstanding.indexOf(sequence);
+    if (place < 0) return false;
+    this.#outstanding.splice(0, place + 1);
     return true;
   }
 }
