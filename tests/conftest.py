@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.browser.chromium import find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,10 +42,7 @@ def measuring_data() -> Path:
 @pytest.fixture(scope="session")
 def browser() -> str | None:
     """Path of the Chromium to test the page with; None: Playwright's own."""
-    named = os.environ.get("FACESWAP_BROWSER")
-    if named == "":
-        return None
-    return named or shutil.which("chromium") or shutil.which("google-chrome")
+    return find_chromium()
 
 
 @pytest.fixture
