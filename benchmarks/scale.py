@@ -75,7 +75,7 @@ def measure(seconds: float, loads: Sequence[int], ray_python: str) -> dict[str, 
         results["ray.efficiency"] = results["ray.2.fps"] / results["ray.1.fps"] / 2
         results |= {
             f"ray.cost_{name}": results[f"ray.1.{name}"] - results[f"gunicorn.1.{name}"]
-            for name in ("cpu_ms_per_frame", "memory_mb", f"{loads[0]}_sessions.ms_p50")
+            for name in ("cpu_ms_per_frame", "idle_cpu_share", "memory_mb", f"{loads[0]}_sessions.ms_p50")
         }
     else:
         print("Ray is not measured: --ray-python names no environment with it", file=sys.stderr)
@@ -94,12 +94,15 @@ def measure_server(
     results: dict[str, float] = {}
     with started as server:
         sessions.play(server.port, frames, loads[-1], FPS, seconds=1.0, warm_up=0.0)  # every thread loads its networks
+        idle = idle_share(server, seconds)
         measured = sessions.Measured(seconds)
         for load in loads:
             before, began = server.cpu_ms(), time.perf_counter()
             measured = sessions.play(server.port, frames, load, FPS, seconds)
-            share = seconds / (time.perf_counter() - began)  # the warm-up's frames cost CPU and are not counted
-            cpu_ms = (server.cpu_ms() - before) * share / max(1, len(measured.milliseconds))
+            took = time.perf_counter() - began
+            # Without what it uses without frames; and the warm-up's frames cost CPU, and are not counted.
+            used = (server.cpu_ms() - before - idle * took * 1000) * seconds / took
+            cpu_ms = used / max(1, len(measured.milliseconds))
             results |= {
                 f"{name}.{load}_sessions.fps": measured.fps,
                 f"{name}.{load}_sessions.ms_p50": measured.percentile(50),
@@ -112,14 +115,22 @@ def measure_server(
         results |= {
             f"{name}.fps": measured.fps,
             f"{name}.ms_p95": measured.percentile(95),
-            # A light load pays for what goes on without frames as well, a heavy one for those turned away.
+            # The least: frames that were turned away cost as well.
             f"{name}.cpu_ms_per_frame": min(results[f"{name}.{load}_sessions.cpu_ms"] for load in loads),
+            f"{name}.idle_cpu_share": idle,
             f"{name}.memory_mb": server.memory_mb(),
             f"{name}.processes": float(len(server.processes)),
             f"{name}.start_s": server.start_seconds,
             "frame.out_kb": measured.out_bytes / max(1, len(measured.milliseconds)) / 1000,
         }
     return results
+
+
+def idle_share(server: servers.Server, seconds: float) -> float:
+    """Cores that the server uses while nobody asks it anything."""
+    before, began = server.cpu_ms(), time.perf_counter()
+    time.sleep(seconds)
+    return (server.cpu_ms() - before) / 1000 / (time.perf_counter() - began)
 
 
 def measure_relay(seconds: float, frame_bytes: int) -> dict[str, float]:

@@ -34,11 +34,7 @@ def text(results: Mapping[str, float], machine: Mapping[str, Any], commit: str) 
         in_kb=f"{results['frame.in_kb']:.0f}",
         fps=f"{capacity.FPS:.0f}",
         table=_table(results),
-        efficiency=", ".join(
-            f"{results[f'{kind}.efficiency']:.2f} with {kind}"
-            for kind in ("gunicorn", "ray")
-            if f"{kind}.efficiency" in results
-        ),
+        efficiency=_efficiency(results),
         ray=_ray(results),
         batch=f"{1 / results['batch.gain']:.2f}",
         relay_ms=f"{results['relay.cpu_ms_per_frame']:.2f}",
@@ -60,16 +56,23 @@ def _idle(load: float) -> str:
     if load <= QUIET_LOAD:
         return "The machine was idle otherwise."
     return (
-        f"**It was not idle**: its load average was {load:.1f} before the first measurement, so times and frames a\n"
-        "second are worse than they would be on an idle one, and the CPU of a frame is what to go by.\n"
+        f"**The machine was not idle**: its load average was {load:.1f} before the first measurement. Frames a second and\n"
+        "times are worse than they would be on an idle one, and say little; the CPU of a frame is what to go by."
     )
+
+
+def _efficiency(results: Mapping[str, float]) -> str:
+    if results["machine.load_before"] > QUIET_LOAD:
+        return "not told, for the machine was not idle"
+    kinds = [kind for kind in ("gunicorn", "ray") if f"{kind}.efficiency" in results]
+    return ", ".join(f"{results[f'{kind}.efficiency']:.2f} with {kind}" for kind in kinds)
 
 
 def _table(results: Mapping[str, float]) -> str:
     servers = sorted({match[1] for name in results if (match := re.match(r"((?:gunicorn|ray)\.\d+)\.", name))})
     loads = sorted({int(match[1]) for name in results if (match := re.search(r"\.(\d+)_sessions\.fps", name))})
     head = ["frames/s and p95", *(f"{load} session{'s' * (load > 1)}" for load in loads)]
-    rows = [[*head, "turned away", "CPU of a frame", "memory", "processes", "ready after"]]
+    rows = [[*head, "turned away", "CPU of a frame", "idle CPU", "memory", "processes", "ready after"]]
     for server in servers:
         of = {name.removeprefix(f"{server}."): value for name, value in results.items() if name.startswith(server)}
         cells = [f"{of[f'{load}_sessions.fps']:.0f}, {_ms(of[f'{load}_sessions.ms_p95'])}" for load in loads]
@@ -88,11 +91,11 @@ def _ray(results: Mapping[str, float]) -> str:
     if "ray.1.fps" not in results:
         return "Ray was not measured in this run."
     latency = next(value for name, value in results.items() if re.fullmatch(r"ray\.cost_\d+_sessions\.ms_p50", name))
-    names = ("cost_cpu_ms_per_frame", "cost_memory_mb", "1.processes")
-    cpu, memory, processes = (results[f"ray.{name}"] for name in names)
+    names = ("cost_cpu_ms_per_frame", "cost_idle_cpu_share", "cost_memory_mb", "1.processes")
+    cpu, share, memory, processes = (results[f"ray.{name}"] for name in names)
     idle = results["machine.load_before"] <= QUIET_LOAD
     sentences = (
-        f"What Ray costs beside one gunicorn worker: {cpu:.1f} ms of CPU a frame,",
+        f"What Ray costs beside one gunicorn worker: {cpu:.1f} ms of CPU a frame, {share:.0%} of a core always,",
         f"{latency:.1f} ms at the median of one session," if idle else "",
         f"and {memory:.0f} MB of memory in {processes:.0f} processes. It buys replicas on other machines, their",
         "replacement, and scaling by load; on one machine, gunicorn's workers are the better choice.",

@@ -22,6 +22,7 @@ def results(*servers: str) -> dict[str, float]:
     for server in servers:
         kind = server.partition(".")[0]
         made |= {f"{kind}.efficiency": 0.9, f"{kind}.cost_cpu_ms_per_frame": 6.0, f"{kind}.cost_memory_mb": 700.0}
+        made |= {f"{kind}.cost_idle_cpu_share": 0.1, f"{server}.idle_cpu_share": 0.01}
         made |= {f"{kind}.cost_1_sessions.ms_p50": 3.0, f"{server}.cpu_ms_per_frame": 12.0, f"{server}.start_s": 2.0}
         made |= {f"{server}.fps": 80.0, f"{server}.memory_mb": 300.0, f"{server}.processes": 2.0}
         for load in (1, 16):
@@ -66,15 +67,16 @@ def test_the_page_says_what_was_measured_and_where(tmp_path: Path) -> None:
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "2 cores of a processor, Python 3.11.7, commit `0123456789ab`" in text
     assert "The machine was idle otherwise." in text
-    assert "| `ray.2` | 80, 20 ms | 80, 20 ms | 0 | 12.0 ms | 300 MB | 2 | 2.0 s |" in text
+    assert "| `ray.2` | 80, 20 ms | 80, 20 ms | 0 | 12.0 ms | 1% | 300 MB | 2 | 2.0 s |" in text
     assert "| prediction cores | 300 | 300,000 |" in text
 
 
 def test_the_page_says_that_a_machine_was_busy_and_ray_left_out(tmp_path: Path) -> None:
     numbers = results("gunicorn.1", "gunicorn.2") | {"machine.load_before": 7.0}
     text = page.text(numbers, {"cpu": "a processor", "cores": 2, "python": "3.11.7"}, "0123456789ab")
-    assert "**It was not idle**: its load average was 7.0" in text
+    assert "**The machine was not idle**: its load average was 7.0" in text
     assert "Ray was not measured in this run." in text
+    assert "heaviest load): not told" in text
     assert "ray.1" not in text
 
 
