@@ -56,8 +56,8 @@ def _idle(load: float) -> str:
     if load <= QUIET_LOAD:
         return "The machine was idle otherwise."
     return (
-        f"**The machine was not idle**: its load average was {load:.1f} before the first measurement. Frames a second and\n"
-        "times are worse than they would be on an idle one, and say little; the CPU of a frame is what to go by."
+        f"**The machine was not idle**: its load average was {load:.1f} before the first measurement. Frames a second\n"
+        "and times are worse than they would be on an idle one, and say little; the CPU of a frame is what to go by."
     )
 
 
@@ -80,10 +80,12 @@ def _table(results: Mapping[str, float]) -> str:
         about = [
             f"{away:.0f}",
             f"{of['cpu_ms_per_frame']:.1f} ms",
+            f"{of['idle_cpu_share']:.0%}",
             f"{of['memory_mb']:.0f} MB",
             f"{of['processes']:.0f}",
+            f"{of['start_s']:.1f} s",
         ]
-        rows.append([f"`{server}`", *cells, *about, f"{of['start_s']:.1f} s"])
+        rows.append([f"`{server}`", *cells, *about])
     return _markdown(rows)
 
 
