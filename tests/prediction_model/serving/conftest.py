@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 INSTALL_SECONDS = 600
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 PACKAGE = "faceswap-live"
 
