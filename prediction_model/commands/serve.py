@@ -37,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    # Before NumPy is imported: threads inside a frame only get in the way of the frames beside it.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if arguments.workers > 1:
         # Before prometheus_client is imported: it decides then whether to sum over processes.
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="faceswap-metrics-"))
