@@ -53,7 +53,7 @@ def _add_plan(form: argparse.ArgumentParser, minutes: float) -> None:
     form.add_argument("--learning-rate", type=float, help="default: by form and preset")
     form.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     form.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="pictures (.jpg) for behind the head")
-    form.add_argument("--from-scratch", action="store_true", help="do not begin with the shared weights: hours")
+    form.add_argument("--from-scratch", action="store_true", help="do not begin with the shipped weights: hours")
     form.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="default: auto")
     form.add_argument("--threads", type=int, help="at most so many processor threads")
     form.add_argument("--save-minutes", type=float, default=10.0, help="between saves (default: %(default)s)")
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     from prediction_model.training.recipes import Setup, shared_weights
     from prediction_model.training.trainer import Plan
 
-    shared = None if arguments.form == "actors" else shared_weights(arguments.preset, arguments.from_scratch)
+    shared = shared_weights(arguments.preset, arguments.from_scratch)
     original = arguments.preset == "original"
     rate = LEARNING_RATE[arguments.form] if shared else LEARNING_RATE["actors"]
     plan = Plan(

@@ -24,6 +24,8 @@ FIRST_MEASURED_PERFORMANCE = 240
 FIRST_MEASURED_SOURCE = 52
 """Sources from here on are kept for measuring."""
 GREY = 128
+SHUT = 0.4
+"""Of `eyeBlink`, 0 to 1: above it eyes are shut enough to be worth showing more often."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +88,14 @@ def performances(folder: Path, actors: Iterable[str]) -> Iterator[Performance]:
             mesh = mesher.mesh(over(picture, GREY))
             if mesh is not None:
                 yield Performance(actor, int(path.stem), picture, mesh)
+
+
+def closed_eyes(folder: Path) -> set[int]:
+    """The performances with shut eyes, one in ten: by `actors.npz`, empty without it."""
+    path = folder / "actors.npz"
+    if not path.is_file():
+        return set()
+    with np.load(path) as archive:
+        names = [str(name) for name in archive["expression_names"]]
+        lids = archive["expression"][:, [names.index("eyeBlink_L"), names.index("eyeBlink_R")]].mean(axis=1)
+    return {int(index) for index in np.flatnonzero(lids > SHUT) if index < FIRST_MEASURED_PERFORMANCE}

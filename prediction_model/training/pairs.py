@@ -23,7 +23,7 @@ LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 
-FEATURE_WEIGHT = 3.0
+FEATURE_WEIGHT = 5.0
 """How much more a pixel of the eyes and the mouth counts."""
 TRUTH_CHANNELS = 6
 """RGB, mask, weight of the colour, face without occlusion."""

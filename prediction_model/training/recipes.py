@@ -25,6 +25,7 @@ from prediction_model.training.actors import (
     GREY,
     Mesher,
     Performance,
+    closed_eyes,
     over,
     performances,
 )
@@ -48,6 +49,8 @@ HELD_OUT_SHARE = 8
 """One performance or face in so many is kept for that batch, where there is no other set for it."""
 SOURCES = tuple(f"s{number:02d}" for number in range(60))
 BLENDS, BLEND_SEED = 3200, 5
+CLOSED_EYES_REPEATED = 3
+"""Times that performances with shut eyes are drawn beyond the once that others are."""
 DISGUISED_FACES, SMALLEST_DISGUISED = 3000, 600
 """Frames that wear strangers' faces, made before the training: five each, within these bounds."""
 PORTRAIT_SIDE = 480
@@ -100,7 +103,7 @@ class Setup:
     def run(self, form: str, identities: Sequence[Identity], data: Mapping[str, int]) -> Run:
         """The run's description; of two people the last one is exported."""
         exported = tuple(range(len(identities))) if form == "actors" else (len(identities) - 1,)
-        shared = self.shared is not None
+        shared = self.shared is not None and form != "actors"
         return Run(form, self.plan.preset, tuple(identities), exported, shared, self.plan.seed, self.backend, data)
 
 
@@ -109,6 +112,7 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
 
     Inputs are the sources `s00` to `s51` (twice), blends of two of them, and the personas themselves, giving
     performances below 240; the truths are the personas giving the same ones. Sources from `s52` on are measured.
+    Training goes on from the shipped weights where there are any.
     """
     if setup.plan.preset == ORIGINAL:
         raise RunRefused("The preset original learns unpaired: use `train footage`, or the presets live or large.")
@@ -129,6 +133,8 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     run = setup.run("actors", identities, faces)
     behind = setup.behind(run.size)
     drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
+    shut = closed_eyes(data)
+    drawn += [p for p in drawn if p.index in shut] * CLOSED_EYES_REPEATED
     pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
     held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
     described = None if setup.descriptor is None else _described(setup.descriptor, personas, run.size)

@@ -52,8 +52,9 @@ class Run:
             return original.autoencoder(len(self.identities)), original.absolute_error
         if shared is None:
             return autoencoder(PRESETS[self.preset], len(self.identities)), None
-        model = load_shared(shared, PRESETS[self.preset])
-        freeze_shared(model)
+        model = load_shared(shared, PRESETS[self.preset], len(self.identities))
+        if self.shared_encoder:
+            freeze_shared(model)
         return model, None
 
     def write(self, folder: Path) -> None:
