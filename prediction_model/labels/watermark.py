@@ -80,8 +80,8 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
     found = _tiles(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), rows, columns) @ _basis()
     wanted = _bits(payload)[_layout(found.size, key)].reshape(found.shape).astype(np.float32)
     moved = STEP * (2 * np.round((found / STEP - wanted) / 2) + wanted)
-    change = ((moved - found) @ _basis().T).reshape(rows, columns, TILE, TILE)
-    change = change.transpose(0, 2, 1, 3).reshape(rows * TILE, columns * TILE)
+    tiles = ((moved - found) @ _basis().T).reshape(rows, columns, TILE, TILE)
+    change = tiles.transpose(0, 2, 1, 3).reshape(rows * TILE, columns * TILE)
     region = frame[: rows * TILE, : columns * TILE]
     # The same change to all three channels moves the luma by just that.
     signed = np.rint(change).astype(np.int16)
