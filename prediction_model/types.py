@@ -53,7 +53,7 @@ class AlignedFace:
     matrix: Matrix
     """float32 [2, 3], frame to crop."""
     frame: BgrFrame | None = None
-    """uint8 [H, W, 3] BGR, what the crop was cut from, for an engine whose network is aligned otherwise; not to be kept."""
+    """uint8 [H, W, 3] BGR, what the crop was cut from, for an engine that aligns otherwise; not to be kept."""
     shape: npt.NDArray[np.float32] | None = None
     """float32 [56, 2]: how the wearer's face at rest differs from the average (`faces.shape`); None: not known."""
 
@@ -67,7 +67,7 @@ class SwappedFace:
     mask: Mask
     """float32 [S, S] in [0, 1]: where `face` replaces the live picture."""
     moved: npt.NDArray[np.float32] | None = None
-    """float32 [G, G, 2], spread over the crop: how far to the right and down, in crop pixels, the live crop has what `face`
+    """float32 [G, G, 2], spread over the crop: how far right and down, in crop pixels, the live crop has what `face`
     shows here. None: features are where the wearer has them."""
     mesh: Mesh | None = None
     """float32 [468, 3] in crop pixels: the features of `face`; None: where the wearer has them."""
