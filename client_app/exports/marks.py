@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import requests
-
 from exports.errors import FileTooLarge, UnsupportedFile
-from facedetect.configuration import Settings
 from facedetect.errors import Unavailable
-from facedetect.signing import sign_operator
+from facedetect.operator import NO_ANSWER, Operator, Refusal
 
 PATH = "/v1/marks:read"
-NO_ANSWER = "The watermark cannot be read now: the face swapping service does not answer. Try again in a moment."
 SESSION_DIGITS = 8
 """Hex digits of a session's id that the watermark carries."""
 
@@ -31,31 +27,15 @@ class Marks:
         return self.sessions == (session[:SESSION_DIGITS],)
 
 
-class MarksReader:
-    """Reads watermarks at one prediction server. Threads may share it."""
+def read_marks(operator: Operator, data: bytes, media: str) -> Marks:
+    """The marks in `data`, a whole file of type `media`.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._url = settings.prediction_url.rstrip("/") + PATH
-        self._http = requests.Session()
-
-    def read(self, data: bytes, media: str) -> Marks:
-        """The marks in `data`, a whole file of type `media`.
-
-        Raises UnsupportedFile or FileTooLarge where the service refuses the file, Unavailable where it does not answer.
-        """
-        headers = {"Content-Type": media, "Authorization": f"Bearer {sign_operator(self._settings)}"}
-        try:
-            answer = self._http.post(self._url, data, headers=headers, timeout=self._settings.prediction_seconds)
-            fields = answer.json()
-            if answer.status_code == 200:
-                sessions = tuple(str(mark["payload"])[:SESSION_DIGITS] for mark in fields["marks"])
-                return Marks(int(fields["frames"]), sessions)
-            message = str(fields["error"]["message"])[:300]
-        except (requests.RequestException, ValueError, KeyError, TypeError):
-            raise Unavailable(NO_ANSWER) from None
-        if answer.status_code == 413:
-            raise FileTooLarge(message)
-        if answer.status_code in (400, 415, 422):
-            raise UnsupportedFile(message)
-        raise Unavailable(NO_ANSWER)
+    Raises UnsupportedFile or FileTooLarge where the service refuses the file, Unavailable where it does not answer.
+    """
+    try:
+        fields = operator.call("POST", PATH, data, media)
+        return Marks(int(fields["frames"]), tuple(str(mark["payload"])[:SESSION_DIGITS] for mark in fields["marks"]))
+    except Refusal as refusal:
+        raise (FileTooLarge if refusal.status == 413 else UnsupportedFile)(str(refusal)) from None
+    except (KeyError, TypeError, ValueError):
+        raise Unavailable(NO_ANSWER) from None

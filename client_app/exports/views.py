@@ -21,9 +21,10 @@ from audit.models import AuditEntry
 from exports import certificate, findings, provenance
 from exports.certificate import SigningIdentity
 from exports.errors import FileTooLarge, UnmarkedFile
-from exports.marks import Marks, MarksReader
+from exports.marks import Marks, read_marks
 from facedetect.configuration import ROOT, Settings
 from facedetect.errors import BadRequest, Unavailable, UnknownIdentity
+from facedetect.operator import Operator
 from facedetect.signing import session_of
 from facedetect.views import offered, tells_errors
 
@@ -42,8 +43,8 @@ def signing_identity() -> SigningIdentity:
 
 
 @cache
-def marks_reader() -> MarksReader:
-    return MarksReader(FACESWAP)
+def operator() -> Operator:
+    return Operator(FACESWAP)
 
 
 @contextmanager
@@ -73,11 +74,11 @@ def sign(request: HttpRequest) -> HttpResponseBase:
     """A snapshot or recording in, the same file out, signed; only where its watermark is this session's."""
     session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""))
     identity = request.headers.get(IDENTITY_HEADER, "")
-    card = offered().get(identity)
+    card = offered(request).get(identity)
     if card is None:
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
     with uploaded(request) as (data, media):
-        if not marks_reader().read(data, media).belong_to(session):
+        if not read_marks(operator(), data, media).belong_to(session):
             raise UnmarkedFile("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
         signed = provenance.sign(data, media, signing_identity(), session, card.id, card.consent_hash)
     record(
@@ -105,7 +106,7 @@ def verify(request: HttpRequest) -> HttpResponseBase:
     with uploaded(request) as (data, media):
         found = provenance.read(data, media, signing_identity())
         try:
-            marks = marks_reader().read(data, media)
+            marks = read_marks(operator(), data, media)
         except Unavailable:
             marks = None
     return JsonResponse(

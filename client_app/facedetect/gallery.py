@@ -29,7 +29,8 @@ class Card:
     consent_hash: str
     """"" for a synthetic one."""
     provenance: str
-    portrait: Path
+    portrait: Path | None
+    """None for an enrolled one, whose picture the database holds."""
 
 
 def read_gallery(folder: Path) -> dict[str, Card]:

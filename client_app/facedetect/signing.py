@@ -19,6 +19,7 @@ ALGORITHM = "EdDSA"
 ISSUER = "faceswap-client"
 PREDICTION_AUDIENCE = "faceswap-prediction"
 SESSION_AUDIENCES = ["faceswap-relay", PREDICTION_AUDIENCE]
+CONSENT_AUDIENCE = "faceswap-consent"
 REVOCATIONS_AUDIENCE = "faceswap-revocations"
 SESSION_SECONDS = 300
 OPERATOR_SECONDS = 60
@@ -65,6 +66,15 @@ def sign_session(settings: Settings, session: str, identities: Mapping[str, str]
 def sign_feed(settings: Settings, cursor: int, entries: list[dict[str, Any]]) -> str:
     """One answer of the feed of revocations."""
     return _sign(settings, {"aud": REVOCATIONS_AUDIENCE, "cursor": cursor, "entries": entries}, SESSION_SECONDS)
+
+
+def sign_consent(settings: Settings, identity: str, kind: str, subject: str, document: str, expires: int) -> str:
+    """The consent that an identity's package carries, until `expires` (Unix seconds).
+
+    `kind` is `self` or `release`; `document` is the SHA-256 of what was agreed to.
+    """
+    claims = {"aud": CONSENT_AUDIENCE, "sub": identity, "kind": kind, "subject": subject, "document": document}
+    return _sign(settings, claims, expires - int(time.time()))
 
 
 def sign_operator(settings: Settings) -> str:

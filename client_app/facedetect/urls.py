@@ -17,6 +17,7 @@ urlpatterns = [
     path("image", views.image, name="image"),
     path("revocations", views.feed, name="revocations"),
     path("", include("exports.urls")),
+    path("", include("identities.urls")),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
 ]

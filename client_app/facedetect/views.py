@@ -24,6 +24,9 @@ from facedetect.configuration import Settings
 from facedetect.errors import BadRequest, ClientError, NotAllowed, PictureTooLarge, Unavailable, UnknownIdentity
 from facedetect.gallery import Card, read_gallery
 from facedetect.prediction import PredictionClient
+from identities.encryption import decrypt
+from identities.models import Identity
+from identities.visitor import owned
 
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
@@ -61,11 +64,24 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return error_response(request, NotAllowed("This page is out of date, or cookies are blocked: reload it."))
 
 
-def offered() -> dict[str, Card]:
-    """The gallery without what has been revoked."""
-    cards = read_gallery(FACESWAP.gallery_folder)
+def offered(request: HttpRequest) -> dict[str, Card]:
+    """The visitor's own identities and the gallery, without what has been revoked."""
+    cards = {card.id: card for card in map(own_card, owned(request))} | read_gallery(FACESWAP.gallery_folder)
     gone = revocations.revoked("identity", *cards)
     return {id_: card for id_, card in cards.items() if id_ not in gone}
+
+
+def own_card(identity: Identity) -> Card:
+    """An enrolled identity, as the page shows it; its portrait is in the database."""
+    return Card(
+        id=identity.pk,
+        name=identity.name,
+        kind=identity.kind,
+        engines=tuple(identity.engines.split()),
+        consent_hash=identity.consent.hash,
+        provenance="",
+        portrait=None,
+    )
 
 
 def identities_of(cards: dict[str, Card]) -> dict[str, str]:
@@ -82,7 +98,7 @@ def studio(request: HttpRequest) -> HttpResponseBase:
     return render(
         request,
         "studio/page.html",
-        {"cards": list(offered().values()), "limits": FACESWAP, "terms_version": TERMS_VERSION},
+        {"cards": list(offered(request).values()), "limits": FACESWAP, "terms_version": TERMS_VERSION},
     )
 
 
@@ -93,9 +109,11 @@ def studio(request: HttpRequest) -> HttpResponseBase:
 def stage(request: HttpRequest) -> HttpResponseBase:
     """The picture and nothing else, for streaming programs: `/stage?identity=p2&mirror=0`."""
     identity = request.GET.get("identity", "")
-    if identity and identity not in offered():
+    if identity and identity not in offered(request):
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
-    return render(request, "studio/stage.html", {"terms_version": TERMS_VERSION, "first": next(iter(offered()), "")})
+    return render(
+        request, "studio/stage.html", {"terms_version": TERMS_VERSION, "first": next(iter(offered(request)), "")}
+    )
 
 
 @require_GET
@@ -103,7 +121,12 @@ def stage(request: HttpRequest) -> HttpResponseBase:
 def portrait(request: HttpRequest, identity: str) -> HttpResponseBase:
     """A card's picture."""
     card = read_gallery(FACESWAP.gallery_folder).get(identity)
-    if card is None:
+    own = next((each for each in owned(request) if each.pk == identity), None)
+    if own is not None:
+        return HttpResponse(
+            decrypt(own.portrait), content_type="image/jpeg", headers={"Cache-Control": "private, no-store"}
+        )
+    if card is None or card.portrait is None:
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
     response = FileResponse(card.portrait.open("rb"), content_type="image/jpeg")
     response.headers["Cache-Control"] = f"public, max-age={PORTRAIT_CACHE_SECONDS}"
@@ -119,7 +142,7 @@ def session(request: HttpRequest) -> HttpResponseBase:
     name = signing.session_of(FACESWAP, held) if held else secrets.token_hex(SESSION_BYTES)
     if held and revocations.revoked("session", name):
         raise NotAllowed("This session has been revoked.")
-    cards = offered()
+    cards = offered(request)
     token = signing.sign_session(FACESWAP, name, identities_of(cards))
     if not held:
         record(AuditEntry.Event.SESSION_STARTED, session=name, details={"identities": len(cards)})
@@ -149,7 +172,7 @@ def image(request: HttpRequest) -> HttpResponseBase:
     picture = request.FILES.get("picture")
     if picture is None or not picture.size:
         raise BadRequest("Expected a picture; received none. Choose a JPEG, PNG or WebP photo.")
-    cards, identity = offered(), request.POST.get("identity", "")
+    cards, identity = offered(request), request.POST.get("identity", "")
     if identity not in cards:
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
     name = secrets.token_hex(SESSION_BYTES)

@@ -1,4 +1,4 @@
-"""What the client keeps about identities. No picture and no frame is among it."""
+"""What the client keeps about identities: portraits and descriptors encrypted, and no frame of a session."""
 
 from __future__ import annotations
 
@@ -24,3 +24,74 @@ class Revocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target}"
+
+
+class Consent(models.Model):
+    """What an identity's use rests on: who agreed to what, until when. It outlives the face, as the proof of it."""
+
+    subject: models.CharField[str, str] = models.CharField(max_length=128, help_text="who agreed")
+    document: models.CharField[str, str] = models.CharField(max_length=64, help_text="SHA-256 of what was agreed to")
+    token: models.TextField[str, str] = models.TextField(help_text="signed, as the package carries it")
+    hash: models.CharField[str, str] = models.CharField(max_length=64, help_text="SHA-256 of the token")
+    given: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
+    expires: models.DateTimeField[datetime, datetime] = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.given:%Y-%m-%d} {self.subject}"
+
+
+class Identity(models.Model):
+    """An enrolled identity, whose package the prediction service holds. Revoked, only its id is left."""
+
+    id: models.CharField[str, str] = models.CharField(primary_key=True, max_length=64)
+    owner: models.CharField[str, str] = models.CharField(max_length=32, db_index=True, help_text="the visitor's id")
+    name: models.CharField[str, str] = models.CharField(max_length=64, blank=True)
+    kind: models.CharField[str, str] = models.CharField(
+        max_length=8, choices=[("self", "self"), ("release", "release")]
+    )
+    engines: models.CharField[str, str] = models.CharField(max_length=64, default="photo", help_text="space-separated")
+    consent: models.OneToOneField[Consent, Consent] = models.OneToOneField(Consent, on_delete=models.PROTECT)
+    portrait: models.BinaryField[bytes, bytes | memoryview] = models.BinaryField(help_text="encrypted; empty: revoked")
+    created: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
+    revoked: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "identities"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Enrolment(models.Model):
+    """A `self` enrolment whose live check is not done yet. It is deleted when that ends, and after half an hour."""
+
+    id: models.CharField[str, str] = models.CharField(primary_key=True, max_length=32)
+    owner: models.CharField[str, str] = models.CharField(max_length=32)
+    name: models.CharField[str, str] = models.CharField(max_length=64)
+    picture: models.BinaryField[bytes, bytes | memoryview] = models.BinaryField(help_text="encrypted")
+    descriptor: models.BinaryField[bytes, bytes | memoryview] = models.BinaryField(help_text="encrypted")
+    challenges: models.CharField[str, str] = models.CharField(
+        max_length=64, help_text="in their order, space-separated"
+    )
+    done: models.PositiveSmallIntegerField[int, int] = models.PositiveSmallIntegerField(default=0)
+    rested: models.BooleanField[bool, bool] = models.BooleanField(default=False)
+    frames: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
+    created: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class RemovalRequest(models.Model):
+    """Somebody asks that a face be taken down; an answer is due within 48 hours."""
+
+    contact: models.EmailField[str, str] = models.EmailField()
+    what: models.TextField[str, str] = models.TextField(
+        max_length=2000, help_text="which identity, or where it was seen"
+    )
+    received: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
+    due: models.DateTimeField[datetime, datetime] = models.DateTimeField()
+    closed: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.received:%Y-%m-%d %H:%M} {self.contact}"

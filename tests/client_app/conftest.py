@@ -126,6 +126,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "FACESWAP_WATERMARK_KEY": base64url(watermark_key),
         "FACESWAP_PREDICTION_URL": reader,
         "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
+        "FACESWAP_IDENTITY_STORE": str(folder / "identities"),
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
         "TMPDIR": str(folder / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -1,0 +1,180 @@
+"""From a picture to an identity, and back to nothing: consent first, then the package, then the log.
+
+`self`: the camera must show the same person, live (`liveness`). `release`: somebody else's signed release, by its hash.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.chain import record
+from audit.models import AuditEntry
+from facedetect import revocations
+from facedetect.configuration import Settings
+from facedetect.errors import BadRequest, NotAllowed
+from facedetect.operator import Operator, Refusal
+from facedetect.prediction import CONTENT_TYPE, JSON_LENGTH
+from facedetect.signing import sign_consent
+from identities.encryption import decrypt, encrypt
+from identities.errors import NoSuchEnrolment, PoorPicture
+from identities.inspection import fit_for_enrolment, inspect
+from identities.liveness import Challenge, LiveCheck
+from identities.models import Consent, Enrolment, Identity, Revocation
+
+ENROLMENT_MINUTES = 30
+CONSENT_DAYS = 365
+MOST_FRAMES = 600
+"""Frames of one live check: two minutes at five a second."""
+MOST_IDENTITIES = 8
+"""Of one visitor."""
+SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+TERMS = (
+    "I am 18 or older. This is my own face. My picture and a descriptor of my face (biometric data, GDPR Article 9) "
+    "are used to let me wear this face here, and for nothing else, until I delete it or for one year."
+)
+"""What a `self` consent's document hash is of; the page shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a signed release says: who, until when, and the hash of the document, which stays with the operator."""
+
+    subject: str
+    document: str
+    expires: datetime
+
+    @classmethod
+    def read(cls, subject: str, document: str, expires: str) -> Release:
+        """Raises BadRequest for what a release lacks."""
+        subject = subject.strip()
+        if not 0 < len(subject) <= 128:
+            raise BadRequest(_("Expected the name of the person who signed the release."))
+        if not SHA256_HEX.fullmatch(document):
+            raise BadRequest(_("Expected the signed release's SHA-256. Choose the signed document."))
+        try:
+            end = datetime.fromisoformat(expires).replace(tzinfo=UTC)
+        except ValueError:
+            raise BadRequest(_("Expected the day on which the release ends.")) from None
+        if not timezone.now() < end < timezone.now() + timedelta(days=10 * CONSENT_DAYS):
+            raise BadRequest(_("Expected a release that ends later than today, and within ten years."))
+        return cls(subject, document, end)
+
+
+class Enroller:
+    """Enrols and revokes, with one prediction service."""
+
+    def __init__(self, settings: Settings, operator: Operator) -> None:
+        self._settings = settings
+        self._operator = operator
+
+    def start(self, owner: str, name: str, picture: bytes, media: str) -> Enrolment:
+        """A `self` enrolment; its live check comes next. Raises PoorPicture, BadRequest, Unavailable."""
+        self._check(owner, name)
+        face = fit_for_enrolment(inspect(self._operator, picture, media))
+        _purge()
+        return Enrolment.objects.create(
+            id=secrets.token_hex(16),
+            owner=owner,
+            name=name.strip(),
+            picture=encrypt(picture),
+            descriptor=encrypt(json.dumps(face.descriptor).encode()),
+            challenges=" ".join(LiveCheck.make(random.SystemRandom()).challenges),
+        )
+
+    def see(self, owner: str, enrolment_id: str, frame: bytes, media: str) -> tuple[LiveCheck, bool, Identity | None]:
+        """One frame of the live check: how far it is, whether it was the same person, the identity once all is done."""
+        _purge()
+        faces = inspect(self._operator, frame, media)
+        with transaction.atomic():
+            rows = Enrolment.objects.select_for_update().filter(pk=enrolment_id, owner=owner)
+            enrolment = rows.first()
+            if enrolment is None or enrolment.frames >= MOST_FRAMES:
+                rows.delete()
+                raise NoSuchEnrolment(_("This enrolment has ended. Start it again."))
+            check = LiveCheck(
+                [Challenge(word) for word in enrolment.challenges.split()], enrolment.done, enrolment.rested
+            )
+            same = check.see(faces, json.loads(decrypt(enrolment.descriptor)))
+            enrolment.done, enrolment.rested, enrolment.frames = check.done, check.rested, enrolment.frames + 1
+            if check.next is not None:
+                enrolment.save(update_fields=["done", "rested", "frames"])
+                return check, same, None
+            rows.delete()  # taken: two frames that arrive at once must not make two identities
+        expires = timezone.now() + timedelta(days=CONSENT_DAYS)
+        release = Release(enrolment.name, sha256(TERMS.encode()).hexdigest(), expires)
+        identity = self._finish(owner, enrolment.name, "self", decrypt(enrolment.picture), release)
+        return check, same, identity
+
+    def release(self, owner: str, name: str, picture: bytes, media: str, release: Release) -> Identity:
+        """A `release` enrolment, done at once. Raises PoorPicture, BadRequest, Unavailable."""
+        self._check(owner, name)
+        fit_for_enrolment(inspect(self._operator, picture, media))
+        return self._finish(owner, name.strip(), "release", picture, release)
+
+    def revoke(self, identity: Identity) -> None:
+        """Stop it everywhere and delete all that shows the face. It can be repeated until all of it is gone."""
+        if identity.revoked is None:
+            with transaction.atomic():
+                identity.revoked, identity.name, identity.portrait = timezone.now(), "", b""
+                identity.save(update_fields=["revoked", "name", "portrait"])
+                revocations.revoke(Revocation.Kind.IDENTITY, identity.pk)
+        self._operator.call("DELETE", f"/v1/identities/{identity.pk}")
+
+    def _check(self, owner: str, name: str) -> None:
+        if not 0 < len(name.strip()) <= 64:
+            raise BadRequest(_("Expected a name of 1 to 64 characters."))
+        if Identity.objects.filter(owner=owner, revoked=None).count() >= MOST_IDENTITIES:
+            raise NotAllowed(_("You have as many faces as one visitor may have. Delete one first."))
+
+    def _finish(self, owner: str, name: str, kind: str, picture: bytes, release: Release) -> Identity:
+        """Package and rows, or neither: what the log or the database refuses is taken back from the service."""
+        id_ = f"u-{secrets.token_hex(6)}"
+        ends = int(release.expires.timestamp())
+        token = sign_consent(self._settings, id_, kind, release.subject, release.document, ends)
+        hash_ = sha256(token.encode()).hexdigest()
+        card = json.dumps({"name": name, "kind": kind, "consent": token}).encode()
+        try:
+            made = self._operator.call(
+                "PUT", f"/v1/identities/{id_}", JSON_LENGTH.pack(len(card)) + card + picture, CONTENT_TYPE
+            )
+        except Refusal as refusal:
+            raise PoorPicture(str(refusal)) from None
+        try:
+            with transaction.atomic():
+                engines = " ".join(map(str, made.get("engines", ["photo"])))
+                consent = Consent.objects.create(
+                    subject=release.subject,
+                    document=release.document,
+                    token=token,
+                    hash=hash_,
+                    expires=release.expires,
+                )
+                identity = Identity.objects.create(
+                    id=id_,
+                    owner=owner,
+                    name=name,
+                    kind=kind,
+                    engines=engines,
+                    consent=consent,
+                    portrait=encrypt(picture),
+                )
+                record(AuditEntry.Event.IDENTITY_ENROLLED, identity=id_, consent_hash=hash_, details={"kind": kind})
+            return identity
+        except Exception:
+            self._operator.call("DELETE", f"/v1/identities/{id_}")
+            raise
+
+
+def _purge() -> None:
+    """Delete enrolments that nobody finished."""
+    Enrolment.objects.filter(created__lt=timezone.now() - timedelta(minutes=ENROLMENT_MINUTES)).delete()

@@ -1,0 +1,33 @@
+"""What can go wrong with an identity; the tree's root is in `facedetect.errors`.
+
+ClientError
+├── BadRequest 400
+│   └── NoSuchEnrolment 404
+├── PoorPicture 422
+└── SomebodyElse 422
+"""
+
+from __future__ import annotations
+
+from facedetect.errors import BadRequest, ClientError
+
+
+class NoSuchEnrolment(BadRequest):
+    """It has ended, or is another visitor's."""
+
+    status = 404
+    type = "no_such_enrolment"
+
+
+class PoorPicture(ClientError):
+    """A picture that cannot become an identity; the sentence says what to do better."""
+
+    status = 422
+    type = "poor_picture"
+
+
+class SomebodyElse(ClientError):
+    """The live face is not the one of the picture."""
+
+    status = 422
+    type = "somebody_else"

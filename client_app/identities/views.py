@@ -1,0 +1,128 @@
+"""Enrolling one's face, deleting it, and asking for another's removal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from audit.chain import record
+from audit.models import AuditEntry
+from facedetect.configuration import Settings
+from facedetect.errors import BadRequest, NotAllowed, PictureTooLarge, UnknownIdentity
+from facedetect.operator import Operator
+from facedetect.views import tells_errors
+from identities.enrolment import TERMS, Enroller, Release
+from identities.models import Identity, RemovalRequest
+from identities.visitor import new_visitor, owned, remember, visitor_of
+
+FACESWAP: Settings = settings.FACESWAP
+FRAME_BYTES = 1 << 20
+REMOVAL_HOURS = 48
+MOST_WORDS = 2000
+
+
+@cache
+def enroller() -> Enroller:
+    return Enroller(FACESWAP, Operator(FACESWAP))
+
+
+def picture_of(request: HttpRequest) -> tuple[bytes, str]:
+    """The uploaded `picture` and its media type. Raises BadRequest, PictureTooLarge."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > FACESWAP.picture_bytes:
+        raise PictureTooLarge(f"Expected a picture of at most {FACESWAP.picture_bytes >> 20} MB. Choose a smaller one.")
+    picture = request.FILES.get("picture")
+    if picture is None or not picture.size:
+        raise BadRequest(_("Expected a picture; received none. Choose a JPEG, PNG or WebP photo."))
+    return picture.read(), picture.content_type or "application/octet-stream"
+
+
+@require_GET
+@ensure_csrf_cookie
+@never_cache
+@tells_errors
+def enrol(request: HttpRequest) -> HttpResponseBase:
+    """The page."""
+    return render(request, "identities/enrol.html", {"terms": TERMS, "identities": owned(request)})
+
+
+@require_POST
+@never_cache
+@tells_errors
+def enrolments(request: HttpRequest) -> HttpResponseBase:
+    """Start a `self` enrolment, or make a `release` one: `kind`, `name`, `picture`, `agreed`, a release's fields."""
+    if request.POST.get("agreed") != "yes":
+        raise NotAllowed(_("Nobody's face is used without consent: agree first."))
+    visitor = visitor_of(request) or new_visitor()
+    name, (picture, media) = request.POST.get("name", ""), picture_of(request)
+    if request.POST.get("kind") == "release":
+        fields = (request.POST.get(field, "") for field in ("subject", "document", "expires"))
+        identity = enroller().release(visitor, name, picture, media, Release.read(*fields))
+        response = JsonResponse({"identity": identity.pk}, status=201)
+    else:
+        enrolment = enroller().start(visitor, name, picture, media)
+        challenges = enrolment.challenges.split()
+        response = JsonResponse(
+            {"enrolment": enrolment.pk, "challenges": len(challenges), "next": challenges[0]}, status=201
+        )
+    remember(response, visitor)
+    return response
+
+
+@require_POST
+@never_cache
+@tells_errors
+def frames(request: HttpRequest, enrolment: str) -> HttpResponseBase:
+    """One camera frame of the live check, JPEG, as the body: how many challenges are done, and what comes next."""
+    length = int(request.META.get("CONTENT_LENGTH") or 0)
+    if not 0 < length <= FRAME_BYTES:
+        raise PictureTooLarge("Expected one camera frame of at most 1 MB.")
+    frame = request.read(length)
+    check, same, identity = enroller().see(visitor_of(request), enrolment, frame, "image/jpeg")
+    return JsonResponse(
+        {"done": check.done, "next": check.next, "same": same, "identity": identity.pk if identity else None}
+    )
+
+
+@require_POST
+@never_cache
+@tells_errors
+def revoke(request: HttpRequest, identity: str) -> HttpResponseBase:
+    """Delete one's own identity: it stops everywhere within a second, and all that shows the face goes."""
+    visitor = visitor_of(request)
+    found = Identity.objects.filter(pk=identity, owner=visitor).first() if visitor else None
+    if found is None:
+        raise UnknownIdentity(_("You have no such face."))
+    enroller().revoke(found)
+    return JsonResponse({"revoked": identity})
+
+
+@require_http_methods(["GET", "POST"])
+@ensure_csrf_cookie
+@never_cache
+@tells_errors
+def removal(request: HttpRequest) -> HttpResponseBase:
+    """The public page on which anybody asks for a face to be taken down."""
+    if request.method != "POST":
+        return render(request, "identities/removal.html", {"hours": REMOVAL_HOURS})
+    contact, what = request.POST.get("contact", "").strip(), request.POST.get("what", "").strip()
+    try:
+        validate_email(contact)
+    except ValidationError:
+        raise BadRequest(_("Expected an e-mail address, for the answer.")) from None
+    if not 0 < len(what) <= MOST_WORDS:
+        raise BadRequest(_("Expected a description of the face, in at most 2000 characters."))
+    due = timezone.now() + timedelta(hours=REMOVAL_HOURS)
+    asked = RemovalRequest.objects.create(contact=contact, what=what, due=due)
+    record(AuditEntry.Event.REMOVAL_REQUESTED, details={"request": asked.pk})
+    return render(request, "identities/removal.html", {"hours": REMOVAL_HOURS, "asked": asked}, status=201)

@@ -1,0 +1,204 @@
+"""Enrolling a face with consent and a live check, using it, deleting it, before the real prediction service."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jwt
+import pytest
+import requests
+
+from tests.client_app.conftest import Client, Visitor
+
+FORM = "application/x-www-form-urlencoded"
+MOST_FRAMES = 40
+"""Far more than four challenges need."""
+
+
+@pytest.fixture(scope="module")
+def frames(root: Path) -> dict[str, bytes]:
+    """Camera frames: `front`, `left`, `right`, `shut` of persona 7; `other-left` of another."""
+    return {path.stem: path.read_bytes() for path in (root / "tests" / "data" / "enrolment").glob("*.jpg")}
+
+
+@pytest.fixture(scope="module")
+def picture(root: Path) -> bytes:
+    """Persona 7's portrait, for somebody's picture of themselves."""
+    return (root / "prediction_model" / "identities" / "gallery" / "p7" / "portrait.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def wearer(wearers: Path) -> bytes:
+    """Somebody at their webcam."""
+    film = cv2.VideoCapture(str(wearers / "w1.mp4"))
+    _, frame = film.read()
+    film.release()
+    return bytes(cv2.imencode(".jpg", frame)[1])
+
+
+def enrol(visitor: Visitor, picture: bytes, **fields: str) -> requests.Response:
+    return visitor.http.post(
+        f"{visitor.address}/enrolments",
+        {"kind": "self", "name": "Me", "agreed": "yes", **fields},
+        files={"picture": ("me.jpg", picture, "image/jpeg")},
+        timeout=30,
+    )
+
+
+def show(visitor: Visitor, enrolment: str, frame: bytes) -> dict[str, Any]:
+    answer = visitor.post(f"/enrolments/{enrolment}/frames", frame, "image/jpeg")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def live_check(visitor: Visitor, started: dict[str, Any], frames: dict[str, bytes]) -> str:
+    """Do what is asked for, resting in between; the identity's id."""
+    poses = {"left": "left", "right": "right", "blink": "shut"}
+    step = started
+    for _ in range(MOST_FRAMES // 2):
+        show(visitor, started["enrolment"], frames["front"])
+        step = show(visitor, started["enrolment"], frames[poses[step["next"]]])
+        if step["identity"]:
+            return str(step["identity"])
+    raise AssertionError(f"the live check did not end: {step}")
+
+
+def identities(visitor: Visitor) -> dict[str, str]:
+    """The token's claim, unverified."""
+    token = visitor.post("/session", b"", FORM).json()["token"]
+    return dict(jwt.decode(token, options={"verify_signature": False})["identities"])
+
+
+def stored(client: Client, table: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(client.folder / "db.sqlite3") as database:
+        rows = database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - the tests' own words
+    database.close()
+    return rows
+
+
+def package(client: Client, identity: str) -> Path:
+    return Path(client.environment["FACESWAP_IDENTITY_STORE"]) / identity
+
+
+class TestSelf:
+    def test_from_picture_to_swap_to_nothing(
+        self, client: Client, picture: bytes, wearer: bytes, frames: dict[str, bytes]
+    ) -> None:
+        visitor = client.visitor()
+        started = enrol(visitor, picture)
+        assert started.status_code == 201, started.text
+        assert started.json()["challenges"] == 4
+        identity = live_check(visitor, started.json(), frames)
+
+        assert stored(client, "identities_enrolment") == [], "the descriptor goes with the enrolment"
+        held = identities(visitor)
+        assert held[identity] and identity not in identities(client.visitor()), "one's face is one's own"
+        assert (package(client, identity) / "identity.json").is_file()
+        portrait = f"{client.address}/gallery/{identity}/portrait.jpg"
+        assert visitor.http.get(portrait, timeout=10).content == picture
+        assert requests.get(portrait, timeout=10).status_code == 404
+        assert picture[200:300] not in (client.folder / "db.sqlite3").read_bytes(), "pictures are encrypted at rest"
+
+        swapped = visitor.http.post(
+            f"{client.address}/image",
+            {"identity": identity},
+            files={"picture": ("w.jpg", wearer, "image/jpeg")},
+            timeout=30,
+        )
+        assert (swapped.status_code, swapped.headers.get("X-Faceswap-Swapped")) == (200, "true")
+
+        revoked = visitor.post(f"/identities/{identity}/revoke", b"", FORM)
+        assert revoked.status_code == 200, revoked.text
+        assert identity not in identities(visitor)
+        assert not package(client, identity).exists()
+        assert visitor.http.get(portrait, timeout=10).status_code == 404
+        rows = [row for row in stored(client, "identities_identity") if row[0] == identity]
+        assert b"" in rows[0], "no portrait is left"
+        assert "entries hold" in client.manage("audit", "verify")
+        events = [row[2] for row in stored(client, "audit_auditentry") if identity in row]
+        assert events == ["identity_enrolled", "picture_swapped", "identity_revoked"]
+
+    def test_somebody_else_before_the_camera_starts_the_check_anew(
+        self, client: Client, picture: bytes, frames: dict[str, bytes]
+    ) -> None:
+        visitor = client.visitor()
+        started = enrol(visitor, picture).json()
+        poses = {"left": "left", "right": "right", "blink": "shut"}
+        show(visitor, started["enrolment"], frames["front"])
+        assert show(visitor, started["enrolment"], frames[poses[started["next"]]])["done"] == 1
+        step = show(visitor, started["enrolment"], frames["other-left"])
+        assert (step["same"], step["done"]) == (False, 0)
+
+    def test_a_still_photograph_never_passes(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        started = enrol(visitor, picture).json()
+        for _ in range(6):
+            step = show(visitor, started["enrolment"], picture)
+        assert (step["done"], step["identity"]) == (0, None)
+
+    def test_another_visitor_cannot_do_the_check(
+        self, client: Client, picture: bytes, frames: dict[str, bytes]
+    ) -> None:
+        started = enrol(client.visitor(), picture).json()
+        answer = client.visitor().post(f"/enrolments/{started['enrolment']}/frames", frames["front"], "image/jpeg")
+        assert answer.status_code == 404
+
+    def test_another_visitor_cannot_delete(self, client: Client, picture: bytes, frames: dict[str, bytes]) -> None:
+        visitor = client.visitor()
+        identity = live_check(visitor, enrol(visitor, picture).json(), frames)
+        assert client.visitor().post(f"/identities/{identity}/revoke", b"", FORM).status_code == 404
+        assert identity in identities(visitor)
+
+    @pytest.mark.parametrize(("frame", "said"), [("left", "looks aside"), ("shut", "eyes are shut")])
+    def test_a_poor_picture_is_refused_with_what_to_do(
+        self, client: Client, frames: dict[str, bytes], frame: str, said: str
+    ) -> None:
+        answer = enrol(client.visitor(), frames[frame])
+        assert answer.status_code == 422
+        assert said in answer.json()["error"]["message"]
+
+    def test_without_consent_nothing_is_looked_at(self, client: Client, picture: bytes) -> None:
+        assert enrol(client.visitor(), picture, agreed="").status_code == 403
+
+
+class TestRelease:
+    FIELDS = {"kind": "release", "subject": "Jonas Example", "document": sha256(b"the signed release").hexdigest()}  # noqa: RUF012
+
+    def test_a_release_makes_an_identity_at_once_until_its_end(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+        answer = enrol(visitor, picture, **self.FIELDS, expires=ends)
+        assert answer.status_code == 201, answer.text
+        assert identities(visitor)[answer.json()["identity"]]
+
+    @pytest.mark.parametrize(
+        "wrong", [{"subject": ""}, {"document": "x"}, {"expires": "yesterday"}, {"expires": "2020-01-01"}], ids=str
+    )
+    def test_a_release_that_lacks_something_is_refused(
+        self, client: Client, picture: bytes, wrong: dict[str, str]
+    ) -> None:
+        ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+        answer = enrol(client.visitor(), picture, **{**self.FIELDS, "expires": ends, **wrong})
+        assert answer.status_code == 400
+
+
+class TestRemoval:
+    def test_a_request_gets_its_clock(self, client: Client) -> None:
+        visitor = client.visitor()
+        fields = {"contact": "somebody@example.org", "what": "My face, in a film of 3 May."}
+        answer = visitor.http.post(f"{client.address}/removal", fields, timeout=10)
+        assert answer.status_code == 201
+        (row,) = stored(client, "identities_removalrequest")
+        received, due = (datetime.fromisoformat(str(value)) for value in row[3:5])
+        assert timedelta(hours=47, minutes=59) < due - received <= timedelta(hours=48, seconds=1)
+
+    @pytest.mark.parametrize(
+        "fields", [{"contact": "x", "what": "y"}, {"contact": "a@example.org", "what": ""}], ids=str
+    )
+    def test_a_request_without_address_or_words_is_refused(self, client: Client, fields: dict[str, str]) -> None:
+        assert client.visitor().http.post(f"{client.address}/removal", fields, timeout=10).status_code == 400
