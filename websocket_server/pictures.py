@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -10,12 +11,15 @@ JPEG_MAGIC = b"\xff\xd8"
 JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_MARKERS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 MAX_JPEG_SEGMENTS = 256
+AVIF_BRANDS = (b"avif", b"avis", b"mif1")
+AVIF_SEARCH_BYTES = 4096
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels, as the JPEG, PNG or WebP `data` claims; None where it claims nothing readable.
+    """Width and height in pixels, as the JPEG, PNG, WebP or AVIF `data` claims; None where it claims nothing readable.
 
-    None is no verdict on the picture: the prediction service gives that.
+    None is no verdict on the picture: the prediction service gives that, and reads no more of a header than is read
+    here.
     """
     try:
         if data.startswith(JPEG_MAGIC):
@@ -25,6 +29,8 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
             return width, height
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp_size(data)
+        if data[4:8] == b"ftyp" and data[8:12] in AVIF_BRANDS:
+            return _avif_size(data)
     except (struct.error, IndexError):
         pass
     return None
@@ -61,3 +67,10 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def _avif_size(data: bytes) -> tuple[int, int] | None:
+    """Of the largest of its images, as their `ispe` boxes say; the prediction service decodes no more than that."""
+    boxes = re.finditer(b"ispe", data[:AVIF_SEARCH_BYTES])
+    sizes: list[tuple[int, int]] = [struct.unpack_from(">II", data, box.end() + 4) for box in boxes]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)

@@ -56,6 +56,29 @@ def test_pixels_are_counted_before_decoding(suffix: str) -> None:
         read_picture(data)
 
 
+def test_an_avif_decodes_no_more_pixels_than_it_says() -> None:
+    data = (DATA / "bad" / "small_claim.avif").read_bytes()
+    assert picture_size(data) == (64, 64)
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None  # to OpenCV alone it is a picture
+    with pytest.raises(UnreadablePicture):
+        read_picture(data)
+
+
+def test_a_jpeg_of_many_scans_is_refused_and_one_of_an_encoder_is_not() -> None:
+    data = (DATA / "bad" / "many_scans.jpg").read_bytes()
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+    with pytest.raises(UnreadablePicture, match="scans"):
+        read_picture(data)
+    # What lies behind the end, a phone's film for one, may look like scans.
+    read_picture((DATA / "odd" / "progressive.jpg").read_bytes() + b"\xff\xda\x00\x02" * 100)
+
+
+def test_a_side_longer_than_a_track_can_name_is_refused() -> None:
+    ribbon = cv2.imencode(".png", np.zeros((16, 70_000, 3), np.uint8))[1].tobytes()
+    with pytest.raises(PictureTooLarge, match="a side"):
+        read_picture(ribbon)
+
+
 def test_too_many_bytes_are_refused_unread() -> None:
     with pytest.raises(PictureTooLarge, match="16 MiB"):
         read_picture(b"\xff\xd8" + bytes(MAX_BYTES))
