@@ -65,6 +65,11 @@ test("a growing delay lowers quality first, then size, then rate", () => {
   assert.deepEqual([...new Set(changed)], ["quality", "side", "fps"]);
 });
 
+test("frames shrink only to sides that the watermark's reader knows", () => {
+  // prediction_model/labels/watermark.py: WIDTHS; 512 and 400, enlarged in a recording, could not be read.
+  assert.deepEqual([...new Set(STEPS.map((step) => step.side))], [640, 480, 320]);
+});
+
 test("it goes down a step a second at most, and to the last step only", () => {
   const adaptation = new Adaptation();
   feed(adaptation, 500, 0, 2.5);

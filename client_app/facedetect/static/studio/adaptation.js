@@ -3,15 +3,18 @@
  * slowly, one step at a time, and later after each relapse.
  */
 
-/** From best to least: JPEG quality (0–1), longest side in pixels, frames a second. */
+/**
+ * From best to least: JPEG quality (0–1), longest side in pixels, frames a second. The sides are sizes that the watermark's
+ * reader takes an enlarged picture back to: a recording keeps its first size while its frames shrink.
+ */
 export const STEPS = Object.freeze(
   [
     { quality: 0.8, side: 640, fps: 30 },
     { quality: 0.7, side: 640, fps: 30 },
     { quality: 0.55, side: 640, fps: 30 },
-    { quality: 0.55, side: 512, fps: 30 },
-    { quality: 0.55, side: 400, fps: 30 },
-    { quality: 0.55, side: 400, fps: 20 },
+    { quality: 0.55, side: 480, fps: 30 },
+    { quality: 0.55, side: 320, fps: 30 },
+    { quality: 0.55, side: 320, fps: 20 },
     { quality: 0.5, side: 320, fps: 15 },
     { quality: 0.5, side: 320, fps: 10 },
   ].map(Object.freeze),
