@@ -70,7 +70,7 @@ def read_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> BgrFrame:
         )
     if max(width, height) > LARGEST_SIDE:
         raise PictureTooLarge(
-            f"Expected a picture of at most {LARGEST_SIDE} pixels a side; received {width}×{height}. Send a smaller one."
+            f"Expected at most {LARGEST_SIDE} pixels a side; received {width}×{height}. Send a smaller picture."
         )
     try:
         if _is_avif(data):
