@@ -225,6 +225,7 @@ def relay_before(signer: Signer, tmp_path: Path) -> Iterator[Callable[[str, str,
             "FACESWAP_PREDICTOR": kind,
             "FACESWAP_PREDICTORS": url + path,
             "FACESWAP_PREDICT_SECONDS": str(seconds),
+            "FACESWAP_PREDICT_COLD_SECONDS": str(seconds),
         }
         relay = RelayServer(environment, tmp_path / "relay.log")
         started.append(relay)
