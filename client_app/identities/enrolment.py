@@ -16,6 +16,7 @@ from hashlib import sha256
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from audit.chain import record
 from audit.models import AuditEntry
@@ -38,7 +39,7 @@ MOST_FRAMES = 600
 MOST_IDENTITIES = 8
 """Of one visitor."""
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
-TERMS = (
+TERMS = gettext_noop(
     "I am 18 or older. This is my own face. My picture and a descriptor of my face (biometric data, GDPR Article 9) "
     "are used to let me wear this face here, and for nothing else, until I delete it or for one year."
 )

@@ -90,7 +90,13 @@ def frames(request: HttpRequest, enrolment: str) -> HttpResponseBase:
     frame = request.read(length)
     check, same, identity = enroller().see(visitor_of(request), enrolment, frame, "image/jpeg")
     return JsonResponse(
-        {"done": check.done, "next": check.next, "same": same, "identity": identity.pk if identity else None}
+        {
+            "done": check.done,
+            "next": check.next,
+            "ready": check.rested,
+            "same": same,
+            "identity": identity.pk if identity else None,
+        }
     )
 
 

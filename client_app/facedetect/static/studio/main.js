@@ -68,7 +68,7 @@ showCard();
 $("#search").addEventListener("input", ({ target }) => {
   const words = target.value.trim().toLowerCase();
   let found = 0;
-  for (const label of document.querySelectorAll(".card")) {
+  for (const label of document.querySelectorAll(".card[data-name]")) {
     label.hidden = !label.dataset.name.includes(words);
     found += !label.hidden;
   }

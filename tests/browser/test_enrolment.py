@@ -1,0 +1,77 @@
+"""Adding one's own face in a real browser, by the camera's live check, wearing it, and deleting it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+from tests.browser.camera import read_film, write_clip
+from tests.browser.chromium import launch_with_camera
+from tests.browser.services import Services
+from tests.browser.test_accessibility import findings
+
+POSES = ("front", "left", "front", "right", "front", "shut")
+POSE_FRAMES = 30
+"""One second of each: whatever is asked for comes around."""
+LIVE_CHECK_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def chromium(
+    playwright: Playwright, browser: str | None, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    """Somebody before the camera who turns left and right and shuts their eyes, over and over."""
+    folder, clip = root / "tests" / "data" / "enrolment", tmp_path_factory.mktemp("camera") / "poses.mjpeg"
+    poses = {pose: read_film(folder / f"{pose}.jpg")[0] for pose in set(POSES)}
+    write_clip((poses[pose] for pose in POSES for _ in range(POSE_FRAMES)), clip)
+    chromium = launch_with_camera(playwright, browser, clip)
+    yield chromium
+    chromium.close()
+
+
+def fill(page: Page, picture: Path) -> None:
+    page.goto("/enrol")
+    page.get_by_label("Name in the gallery").fill("Myself")
+    page.locator("#picture").set_input_files(picture)
+    page.locator("input[name=agreed]").check()
+
+
+def test_ones_own_face_from_camera_to_gallery_to_nothing(page: Page, root: Path, services: Services) -> None:
+    fill(page, root / "prediction_model" / "identities" / "gallery" / "p7" / "portrait.jpg")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#live")).to_be_visible()
+    assert findings(page) == []
+    page.wait_for_url(services.client.address + "/", timeout=LIVE_CHECK_MS)
+    mine = page.locator("label.card", has_text="Myself")
+    expect(mine.get_by_role("radio")).to_be_checked()
+
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="I agree").click()
+    page.wait_for_selector("#frame.shown")
+
+    other = page.context.new_page()
+    other.goto("/enrol")
+    other.on("dialog", lambda dialog: dialog.accept())
+    other.get_by_role("button", name="Delete").click()
+    expect(other.locator(".revoke")).to_have_count(0)
+    page.wait_for_function("document.body.dataset.state === 'error'")
+    page.reload()
+    expect(mine).to_have_count(0)
+
+
+def test_a_picture_that_will_not_do_is_refused_with_what_to_do(page: Page, root: Path) -> None:
+    fill(page, root / "tests" / "data" / "enrolment" / "left.jpg")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#problem")).to_contain_text("Look into the camera")
+    expect(page.locator("#live")).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/enrol", "/removal"])
+def test_the_pages_have_no_barriers(page: Page, path: str) -> None:
+    page.goto(path)
+    assert findings(page) == []
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
