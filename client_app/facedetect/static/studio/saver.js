@@ -4,6 +4,7 @@ import { format, gettext } from "./text.js";
 
 const FRAME_RATE = 30;
 const SNAPSHOT_QUALITY = 0.95;
+const PROGRESS_MS = 500;
 const CHUNK_MS = 500;
 const VIDEO_BITS = 2_500_000;
 const AUDIO_BITS = 96_000;
@@ -68,6 +69,7 @@ export class Recorder extends EventTarget {
   #chunks = [];
   #bytes = 0;
   #startedAt = 0;
+  #clock = null;
   #sound = null;
 
   /** @param {HTMLCanvasElement} canvas @param {number} mostBytes what the server signs */
@@ -102,6 +104,9 @@ export class Recorder extends EventTarget {
     this.#recorder.addEventListener("dataavailable", ({ data }) => this.#grow(data));
     this.#recorder.addEventListener("stop", () => this.#finish());
     this.#recorder.start(CHUNK_MS);
+    // By the clock, for the encoder of a busy machine keeps its first bytes for seconds.
+    this.#clock = setInterval(() => this.#tell(), PROGRESS_MS);
+    this.#tell();
   }
 
   stop() {
@@ -111,12 +116,16 @@ export class Recorder extends EventTarget {
   #grow(chunk) {
     this.#chunks.push(chunk);
     this.#bytes += chunk.size;
-    const seconds = (performance.now() - this.#startedAt) / 1000;
-    this.dispatchEvent(new CustomEvent("progress", { detail: { seconds, bytes: this.#bytes } }));
     if (this.#bytes > this.mostBytes - MARGIN_BYTES) this.stop();
   }
 
+  #tell() {
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    this.dispatchEvent(new CustomEvent("progress", { detail: { seconds, bytes: this.#bytes } }));
+  }
+
   #finish() {
+    clearInterval(this.#clock);
     for (const track of this.#sound?.getTracks() ?? []) track.stop();
     this.#sound = this.#recorder = null;
     const blob = new Blob(this.#chunks, { type: "video/mp4" });
