@@ -19,9 +19,9 @@ PREFIX = "FACESWAP_"
 KEY_BYTES = 32
 
 
-def setting(default: Any, help: str) -> Any:
-    """A field whose environment name is `FACESWAP_` and its own name in capitals."""
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, secret: bool = False) -> Any:
+    """A field whose environment name is `FACESWAP_` and its own name in capitals; a `secret` one is not in `repr`."""
+    return field(default=default, repr=not secret, metadata={"help": help})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Settings:
 
     verify_key: str = setting("", "public Ed25519 key of session tokens: base64url, no padding, of its 32 bytes")
     watermark_key: str = setting(
-        "", "key of the watermark: base64url, no padding, of 32 bytes; empty: a fixed, public one"
+        "", "key of the watermark: base64url, no padding, of 32 bytes; empty: a fixed, public one", secret=True
     )
     gallery: str = setting("", "folder of the gallery's identity packages; empty: the shipped one")
     identity_store: str = setting("var/identities", "folder or fsspec URL of enrolled identity packages")

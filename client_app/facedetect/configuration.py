@@ -17,9 +17,10 @@ DJANGO_NAMES = ("secret_key", "debug", "allowed_hosts", "database_url")
 """Settings that keep the names everybody knows from Django."""
 
 
-def setting(default: Any, help: str) -> Any:
-    """A field whose environment name is `environment_name` of its own."""
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, secret: bool = False) -> Any:
+    """A field whose environment name is `environment_name` of its own; a `secret` one is in no log and no error page,
+    where Django shows settings by their `repr`."""
+    return field(default=default, repr=not secret, metadata={"help": help})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ class Settings:
     """Every setting of the client. `help` in a field's metadata is its line in the README's table."""
 
     debug: bool = setting(True, "0 where others can reach it: keys must be set, HTTPS is required, errors stay private")
-    secret_key: str = setting("", "Django's secret, 50 characters or more")
+    secret_key: str = setting("", "Django's secret, 50 characters or more", secret=True)
     allowed_hosts: tuple[str, ...] = setting(("localhost", "127.0.0.1"), "names of this server, comma-separated")
-    database_url: str = setting("sqlite:///client_app/db.sqlite3", "the database: sqlite or postgres")
-    signing_key: str = setting("", "private Ed25519 key of session tokens: base64url, no padding, of its 32 bytes")
+    database_url: str = setting("sqlite:///client_app/db.sqlite3", "the database: sqlite or postgres", secret=True)
+    signing_key: str = setting(
+        "", "private Ed25519 key of session tokens: base64url, no padding, of its 32 bytes", secret=True
+    )
     websocket_url: str = setting("ws://127.0.0.1:8001/websocket", "the relay, as a visitor's browser reaches it")
     prediction_url: str = setting("http://127.0.0.1:8002", "the prediction service, for pictures without a camera")
     prediction_seconds: float = setting(15.0, "deadline of one picture")

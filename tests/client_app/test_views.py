@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +19,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from prediction_model.settings import read_key
-from tests.client_app.conftest import Client, Visitor
+from tests.client_app.conftest import ROOT, Client, Visitor
 
 FORM = "application/x-www-form-urlencoded"
 GALLERY = {f"p{number}" for number in range(1, 9)}
@@ -182,6 +185,36 @@ def test_sessions_and_revocations_are_in_the_audit_log_which_holds(client: Clien
     client.visitor()
     assert "entries hold" in client.manage("audit", "verify")
     assert not client.manage("audit", "verify").startswith("0 ")
+
+
+DEBUG_PAGE = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "facedetect.settings"
+django.setup()
+from django.test import RequestFactory
+from django.views.debug import technical_500_response
+try:
+    1 / 0
+except ZeroDivisionError:
+    print(technical_500_response(RequestFactory().get("/"), *sys.exc_info()).content.decode())
+"""
+
+
+def test_the_page_of_an_error_tells_no_key() -> None:
+    secrets = {
+        "SECRET_KEY": "secret-of-django",
+        "FACESWAP_SIGNING_KEY": "secret-of-tokens",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", DEBUG_PAGE],
+        cwd=ROOT / "client_app",
+        env={**os.environ, "DEBUG": "1", **secrets},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "FACESWAP" in done.stdout and "websocket_url" in done.stdout  # the page does show the settings
+    assert "secret-of" not in done.stdout
 
 
 def test_health_and_readiness(client: Client) -> None:
