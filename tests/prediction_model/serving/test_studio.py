@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -203,6 +204,19 @@ def test_what_is_no_film_is_refused_in_a_sentence(studio: Studio, frames: Frames
     for data in (b"", b"\0" * 1000, whole[: len(whole) // 2]):
         status, answer = studio.call("POST", "/v1/marks:read", data, "video/mp4")
         assert (status, answer["error"]["type"]) == (400, "unreadable_picture"), data[:20]
+
+
+def test_a_film_that_asks_for_gigabytes_gets_none(studio: Studio, service: Service, frames: Frames) -> None:
+    film = bytearray(film_of(frames("w1")[:4]))
+    samples = 60_000_000  # of one byte each: 3 GiB of index
+    struct.pack_into(">II", film, film.index(b"stsz") + 8, 1, samples)
+    struct.pack_into(">III", film, film.index(b"stsc") + 12, 1, samples, 1)
+    status, answer = studio.call("POST", "/v1/marks:read", bytes(film), "video/mp4")
+    assert (status, answer["error"]["type"]) == (400, "unreadable_picture")
+    # Of the server and its worker: the one that would have held the index.
+    (worker,) = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())
+    assert peak and int(peak[1]) < 1 << 20
 
 
 def test_an_enrolled_face_is_served_with_its_session_and_gone_when_deleted(
