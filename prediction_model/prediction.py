@@ -19,14 +19,20 @@ import numpy as np
 
 from prediction_model.engines.base import SwapEngine
 from prediction_model.engines.cache import EngineCache
-from prediction_model.errors import BadInstance, IdentityNotAllowed, PredictionError
+from prediction_model.errors import (
+    BadInstance,
+    IdentityNotAllowed,
+    PictureTooLarge,
+    PredictionError,
+    UnreadablePicture,
+)
 from prediction_model.faces.detect import BlazeFace, Detection, Detector
 from prediction_model.faces.dlib_detector import DlibDetector
-from prediction_model.identities.package import IdentityPackage
+from prediction_model.identities.package import PORTRAIT, IdentityPackage
 from prediction_model.identities.store import IdentityStore
 from prediction_model.labels.label import put_labels
-from prediction_model.options import FrameOptions, parse_options
-from prediction_model.picture import read_picture
+from prediction_model.options import DEFAULT_IDENTITY, FrameOptions, parse_options
+from prediction_model.picture import picture_size, read_picture
 from prediction_model.pipeline import FrameAnswer, FrameRequest, Pipeline
 from prediction_model.settings import ROOT, Settings, current
 from prediction_model.tokens import Session, TokenVerifier
@@ -97,7 +103,8 @@ class ModelPrediction:
         if not isinstance(instances, list | tuple) or len(instances) > MAX_INSTANCES:
             received = len(instances) if isinstance(instances, list | tuple) else type(instances).__name__
             raise BadInstance(f"`instances` must be a list of at most {MAX_INSTANCES}; received {received}.")
-        return [self._predict_one(instance) for instance in instances]
+        room = _PixelRoom(self.settings.max_pixels)
+        return [self._predict_one(instance, room) for instance in instances]
 
     def predict_frame(self, picture: bytes, instance: JsonObject) -> tuple[bytes | None, JsonObject]:
         """The same for one picture, without base64.
@@ -115,20 +122,29 @@ class ModelPrediction:
         answer = self._run(picture, instance)
         return answer.picture, answer.json()
 
+    def warm_up(self) -> None:
+        """Swap the default identity's own portrait, so that the first frame of a session does not wait for its engine
+        to load. Says so in the log where that cannot be; the service may still serve other identities."""
+        portrait = self.gallery / DEFAULT_IDENTITY / PORTRAIT
+        try:
+            self.predict_frame(portrait.read_bytes(), {})
+        except (OSError, PredictionError) as error:
+            LOG.warning("%s is not ready to be served: %s", DEFAULT_IDENTITY, error)
+
     def engine_of(self, package: IdentityPackage, engine: str) -> SwapEngine:
         """The loaded `engine` of `package`; whether anybody may use it is not asked here."""
         return self._engines.get(package.folder, engine, package)
 
-    def _predict_one(self, instance: Any) -> Any:
+    def _predict_one(self, instance: Any, room: _PixelRoom) -> Any:
         try:
             if isinstance(instance, str):
-                answer = self._run(_decode_image(instance), {})
+                answer = self._run(room.take(_decode_image(instance)), {})
                 return None if answer.picture is None else base64.b64encode(answer.picture).decode("ascii")
             if not isinstance(instance, dict):
                 raise BadInstance(
                     f"An instance must be an object or a base64 text; received {type(instance).__name__}."
                 )
-            answer = self._run(_decode_image(instance.get("image")), instance)
+            answer = self._run(room.take(_decode_image(instance.get("image"))), instance)
             image = answer.picture and {"b64": base64.b64encode(answer.picture).decode("ascii")}
             return {"image": image, **answer.json()}
         except PredictionError as error:
@@ -179,6 +195,26 @@ class ModelPrediction:
             raise IdentityNotAllowed(f"The consent to wear {package.id} has expired: ask for a new one.")
 
 
+class _PixelRoom:
+    """Pixels that one call may still have swapped: a few hundred kB could hold dozens of the largest pictures."""
+
+    def __init__(self, pixels: int) -> None:
+        self._left = self._most = pixels
+
+    def take(self, picture: bytes) -> bytes:
+        """`picture` itself. Raises PictureTooLarge where the call's pictures are too many pixels together."""
+        try:
+            width, height = picture_size(picture)
+        except UnreadablePicture:
+            return picture  # costs nothing; what is wrong with it is told where it is read
+        if self._left < self._most and width * height > self._left:
+            raise PictureTooLarge(
+                f"Expected pictures of at most {self._most} pixels in one call; received more. Send fewer at a time."
+            )
+        self._left -= width * height
+        return picture
+
+
 def _label(key: bytes, frame: BgrFrame, payload: int) -> BgrFrame:
     return put_labels(frame, payload, key)
 
@@ -224,7 +260,7 @@ def _given_face(instance: JsonObject) -> Detection:
     if landmarks is not None:
         try:
             points = np.array(landmarks, np.float32).reshape(-1, 2)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise BadInstance("`landmarks` must be a list of [x, y] in pixels.") from None
         if not np.isfinite(points).all() or (points.size and np.abs(points).max() > LARGEST_COORDINATE):
             raise BadInstance("`landmarks` must be a list of [x, y] in pixels, all finite.")

@@ -58,7 +58,7 @@ class TokenVerifier:
         Raises:
             BadToken: it does not hold.
         """
-        if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
+        if not isinstance(token, str) or not token.isascii() or len(token) > MAX_TOKEN_CHARACTERS:
             raise BadToken("Expected the session token as text. Fetch one from the page's server.")
         digest = hashlib.sha256(token.encode()).digest()
         with self._lock:

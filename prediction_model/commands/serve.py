@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
 import logging
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,9 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    if arguments.workers > 1:
+    if arguments.workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         # Before prometheus_client is imported: it decides then whether to sum over processes.
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="faceswap-metrics-"))
+        counts = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="faceswap-metrics-")
+        atexit.register(_remove, counts, os.getpid())
     from gunicorn.app.base import BaseApplication
 
     from prediction_model.settings import current
@@ -80,12 +83,21 @@ def application(model_class: Any, model_dir: Path) -> Any:
     """The WSGI application around a loaded model."""
     import cv2
 
+    from prediction_model.prediction import ModelPrediction
     from prediction_model.serving.http import PredictionApp
 
     # One frame, one thread: frames run side by side instead.
     cv2.setNumThreads(1)
     model = model_class.from_path(str(model_dir))
+    if isinstance(model, ModelPrediction):
+        model.warm_up()
     return PredictionApp(model, _studio(model))
+
+
+def _remove(folder: str, pid: int) -> None:
+    """Remove `folder` as the process `pid` ends; its workers inherit this call, and leave the folder alone."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _studio(model: Any) -> Any:

@@ -13,11 +13,12 @@ from typing import Any
 
 from prediction_model.errors import PackageRefused, PredictionError, StoreUnreachable, UnknownIdentity
 from prediction_model.identities.package import CARD, IDENTITY_ID, IdentityPackage, read_package
+from prediction_model.settings import ROOT
 from prediction_model.tokens import TokenVerifier
 
 LOG = logging.getLogger(__name__)
 
-CACHE = Path("var") / "cache" / "identities"
+CACHE = ROOT / "var" / "cache" / "identities"
 MAX_PACKAGE_FILES = 16
 ASK_EVERY_SECONDS = 5.0
 """How long what a URL's store said of an identity is believed: it cannot be asked for every frame."""

@@ -34,6 +34,8 @@ MAX_REQUEST_BYTES = 24 << 20
 MAX_JSON_BYTES = 1 << 20
 """Of the instance before a frame's picture."""
 LENGTH = struct.Struct("<I")
+RESERVED_PARAMETERS = {"self", "instances"}
+"""Names of `predict`'s own arguments."""
 
 PREDICT = re.compile(r"/v1/projects/[^/]+/(?:models/[^/]+(?:/versions/[^/]+)?|locations/[^/]+/endpoints/[^/]+):predict")
 RAW_PREDICT = re.compile(r"/v1/projects/[^/]+/locations/[^/]+/endpoints/[^/]+:rawPredict")
@@ -153,7 +155,11 @@ class PredictionApp:
         if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
             raise BadInstance('Expected a JSON object with a list "instances"; there is none.')
         parameters = body.get("parameters")
-        predictions = self._model.predict(body["instances"], **(parameters if isinstance(parameters, dict) else {}))
+        if not isinstance(parameters, dict):
+            parameters = {}
+        if not RESERVED_PARAMETERS.isdisjoint(parameters):
+            raise BadInstance(f"`parameters` cannot be named {' or '.join(sorted(RESERVED_PARAMETERS))}.")
+        predictions = self._model.predict(body["instances"], **parameters)
         return 200, JSON, json.dumps({"predictions": predictions}, separators=(",", ":")).encode()
 
     def _raw_predict(self, environ: Environ) -> Reply:

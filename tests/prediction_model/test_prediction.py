@@ -86,9 +86,14 @@ BAD: dict[str, Any] = {
     "box not a number": {"image": "", "startX": "a", "startY": 0, "width": 1, "height": 1},
     "box not finite": {"image": "", "startX": float("nan"), "startY": 0, "width": 1, "height": 1},
     "landmarks of words": {"image": "", "startX": 0, "startY": 0, "width": 9, "height": 9, "landmarks": ["a"]},
+    "landmarks beyond numbers": {
+        **{"image": "", "startX": 0, "startY": 0, "width": 9, "height": 9},
+        "landmarks": [[10**400, 1]],
+    },
     "hostile track": {"image": {"b64": ""}, "track": {"faces": 9}},
     "negative time": {"image": {"b64": ""}, "captured_us": -1},
     "session that is none": {"image": {"b64": ""}, "session": "abc"},
+    "session of half a character": {"image": {"b64": ""}, "session": "\ud800"},
 }
 
 
@@ -104,6 +109,14 @@ def test_a_bad_instance_leaves_its_neighbours_alone(model: ModelPrediction, jpeg
     assert set(error) == {"error"} and set(error["error"]) == {"type", "message", "code"}
     assert 400 <= error["error"]["code"] < 500
     assert error["error"]["message"].rstrip().endswith(".") and "Traceback" not in error["error"]["message"]
+
+
+def test_a_call_takes_no_more_pixels_than_the_largest_picture(gallery: Path, jpeg: bytes) -> None:
+    model = ModelPrediction.from_path(gallery, Settings(max_pixels=2 * 640 * 480))
+    large = bytes(cv2.imencode(".jpg", np.zeros((960, 1280, 3), np.uint8))[1])
+    answers = model.predict([{"image": {"b64": text(data)}} for data in (jpeg, large, jpeg, jpeg)])
+    assert [answer.get("swapped") for answer in answers] == [True, None, True, None]
+    assert [answer["error"]["code"] for answer in answers if "error" in answer] == [413, 413]
 
 
 def test_n_instances_are_n_calls(model: ModelPrediction, frames: Frames) -> None:

@@ -185,6 +185,7 @@ def test_google_s_json_routes_answer(service: Service, jpeg: bytes, path: str) -
         ("POST", PREDICT, b"{", "application/json", 400),
         ("POST", PREDICT, b'{"nope": 1}', "application/json", 400),
         ("POST", PREDICT, b"[" * 2000, "application/json", 400),
+        ("POST", PREDICT, b'{"instances": [], "parameters": {"instances": []}}', "application/json", 400),
         ("POST", RAW, b"", FRAME, 400),
         ("POST", RAW, b"\xff\xff\xff\xff{}", FRAME, 400),
         ("POST", RAW, b"\x02\0\0\0[]", FRAME, 400),
