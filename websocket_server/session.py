@@ -336,6 +336,7 @@ class Session:
     def _answer(self, frame: Frame, answer: Answer) -> None:
         began = monotonic()
         metrics = self._relay.metrics
+        self._checked_token()
         if frame.as_data_url:
             self._send_data_url(frame, answer)
         else:

@@ -83,7 +83,7 @@ class TokenVerifier:
             raise BadToken("The session token has expired. Fetch a fresh one from the page's server.") from None
         except jwt.InvalidAudienceError:
             raise BadToken("The session token is for somebody else. Fetch one for the relay.") from None
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, UnicodeEncodeError):
             raise BadToken("The session token does not hold. Fetch a fresh one from the page's server.") from None
 
     def session(self, token: str) -> SessionToken:
