@@ -167,6 +167,14 @@ studio.addEventListener("numbers", ({ detail: { delay, rate } }) => {
   $("#fps").textContent = Math.round(rate);
   $("#delay").textContent = Math.round(delay);
 });
+$("#delays").addEventListener(
+  "toggle",
+  ({ target }) =>
+    import("./delay-panel.js")
+      .then(({ open }) => open(target, studio))
+      .catch(() => toast(gettext("The server does not answer. Check the connection and try again."))),
+  { once: true },
+);
 stream.addEventListener("notice", ({ detail }) => toast(detail.message));
 
 // Buttons

@@ -12,12 +12,16 @@ import * as protocol from "./protocol.js";
 const JPEG = "image/jpeg";
 const NORMAL = 1000;
 
+/** Milliseconds on a clock that the page and its worker share: their own `performance.now()` begin at different moments. */
+const clock = () => performance.timeOrigin + performance.now();
+
 /** One connection to the relay, from its hello to its end. */
 class Connection {
   #socket;
   #credits = null;
   #sequence = 0;
   #encoding = false;
+  #sentAt = new Map();
   #last = null;
 
   constructor({ epoch, url, token, identity, options }) {
@@ -54,6 +58,7 @@ class Connection {
       this.#sequence += 1;
       this.#credits.send(this.#sequence);
       this.#socket.send(encodeFrame(this.#sequence, captureUs, image));
+      this.#sentAt.set(this.#sequence, clock());
       this.#post({ type: "sent", bytes: image.byteLength });
     } finally {
       this.#encoding = false;
@@ -88,15 +93,17 @@ class Connection {
   }
 
   #result(result) {
+    const times = { sent: this.#sentAt.get(result.sequence), received: clock() };
     const fresh = this.#credits?.receive(result.sequence) ?? false;
+    for (const sequence of this.#sentAt.keys()) if (sequence <= result.sequence) this.#sentAt.delete(sequence);
     this.#want();
-    if (fresh) this.#show(result);
+    if (fresh) this.#show(result, times);
   }
 
-  async #show({ flags, sequence, captureUs, metadata, image }) {
+  async #show({ flags, sequence, captureUs, metadata, image }, times) {
     const held = Boolean(flags & FLAG.held) || image.byteLength === 0;
     const bitmap = held ? null : await createImageBitmap(new Blob([image], { type: JPEG })).catch(() => null);
-    const message = { type: "result", sequence, flags, captureUs, metadata, bitmap };
+    const message = { type: "result", sequence, flags, captureUs, metadata, bitmap, times };
     this.#post(message, bitmap ? [bitmap] : []);
   }
 

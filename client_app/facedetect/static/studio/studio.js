@@ -10,7 +10,7 @@ const RELEASE_AFTER_MS = 30_000;
 /** How long a hidden page keeps the camera, for a visitor who comes back at once. */
 const HIDDEN_TICK_MS = 40;
 
-/** Events of its machine tell the states; "numbers" (each result) has {delay, rate, timings}. */
+/** Events of its machine tell the states; "numbers" (each result) has {delay, rate, timings, times}. */
 export class Studio extends EventTarget {
   machine = new Machine();
   #stream;
@@ -129,13 +129,20 @@ export class Studio extends EventTarget {
     if (state === "ok" && this.machine.state === "degraded") this.machine.go("live");
   }
 
-  #result({ bitmap, captureUs, sequence, metadata }) {
+  #result({ bitmap, captureUs, sequence, metadata, times }) {
     if (!bitmap) return; // held: the last swap stays, as long as the screen lets it
     const now = performance.now();
-    const delay = now - Number(captureUs) / 1000;
+    const captured = Number(captureUs) / 1000;
+    const delay = now - captured;
     if (!this.screen.draw(bitmap, this.#stream.epoch, sequence)) return;
     if (this.#adaptation.observe(delay, now)) this.#applyStep();
-    const detail = { delay: this.#adaptation.delay, rate: this.screen.rate(now), timings: metadata.timings_ms };
+    const [sent, received] = [times.sent, times.received].map((at) => at - performance.timeOrigin);
+    const detail = {
+      delay: this.#adaptation.delay,
+      rate: this.screen.rate(now),
+      timings: metadata.timings_ms ?? {},
+      times: { captured, sent, received, drawn: now },
+    };
     this.dispatchEvent(new CustomEvent("numbers", { detail }));
   }
 
