@@ -38,7 +38,7 @@ def test_shows_where_the_delay_of_a_running_session_comes_from(live: Page) -> No
     camera, network, _, finding, swapping, pasting, _ = stages
     assert min(camera, network, finding, swapping, pasting) > 0
     assert total == pytest.approx(sum(stages), abs=0.5)
-    # A stage of a millisecond may be thinner than a pixel. Asked again and again from here: the page's CSP forbids eval.
+    # A stage of a millisecond may be thinner than a pixel. Asked again from here: the page's CSP forbids eval.
     for _ in range(50):
         if live.evaluate(PAINTED) >= 4:
             break
