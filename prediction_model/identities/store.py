@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,22 @@ CACHE = ROOT / "var" / "cache" / "identities"
 MAX_PACKAGE_FILES = 16
 ASK_EVERY_SECONDS = 5.0
 """How long what a URL's store said of an identity is believed: it cannot be asked for every frame."""
+BELIEVED_SECONDS = 300.0
+"""How long it is believed at most while the store does not answer: a session token's life, so that a running session
+goes on until its token ends. What is deleted meanwhile stops by client_app's revocation."""
 MOST_ASKED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a URL's store said of an identity."""
+
+    at: float
+    """When it was last asked."""
+    answered: float
+    """When it last answered."""
+    folder: Path | None
+    """The package's copy on disk; None where the store has none."""
 
 
 class IdentityStore:
@@ -43,7 +59,7 @@ class IdentityStore:
         self._cache = cache
         self._ask_every = ask_every
         self._read: dict[Path, tuple[float, IdentityPackage]] = {}
-        self._asked: dict[tuple[str, str], tuple[float, Path | None]] = {}
+        self._asked: dict[tuple[str, str], _Asked] = {}
         self._lock = threading.Lock()
 
     def get(self, identity: str) -> IdentityPackage:
@@ -109,16 +125,22 @@ class IdentityStore:
         now = time.monotonic()
         with self._lock:
             asked = self._asked.get((place, identity))
-        if asked is not None and now - asked[0] < self._ask_every:
-            return asked[1]
-        folder = self._download(place, identity)
-        if folder is None and asked is not None and asked[1] is not None:
+        if asked is not None and now - asked.at < self._ask_every:
+            return asked.folder
+        answered = now
+        try:
+            folder = self._download(place, identity)
+        except StoreUnreachable:
+            if asked is None or asked.folder is None or now - asked.answered > BELIEVED_SECONDS:
+                raise
+            folder, answered = asked.folder, asked.answered
+        if folder is None and asked is not None and asked.folder is not None:
             # Deleted elsewhere: its copy here goes too.
             self.forget(identity)
         with self._lock:
             if len(self._asked) >= MOST_ASKED:
                 self._asked.clear()
-            self._asked[place, identity] = (now, folder)
+            self._asked[place, identity] = _Asked(now, answered, folder)
         return folder
 
     def _download(self, place: str, identity: str) -> Path | None:

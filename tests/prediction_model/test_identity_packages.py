@@ -14,7 +14,7 @@ import pytest
 
 from prediction_model.errors import PackageRefused, StoreUnreachable, UnknownIdentity
 from prediction_model.identities.package import CARD, read_package, write_card
-from prediction_model.identities.store import IdentityStore
+from prediction_model.identities.store import BELIEVED_SECONDS, IdentityStore
 from prediction_model.tokens import TokenVerifier
 from tests.prediction_model.keys import Signer
 
@@ -166,6 +166,24 @@ def test_a_package_deleted_behind_a_url_leaves_no_copy(copy: Copy, tokens: Token
     with pytest.raises(UnknownIdentity):
         store.get("gone")
     assert not kept.exists()
+
+
+def test_what_a_store_said_is_believed_for_a_token_s_life_while_it_does_not_answer(
+    copy: Copy, tokens: TokenVerifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy("remote")
+    store = IdentityStore([f"file://{folder.parent}"], tokens, tmp_path / "cache", ask_every=0)
+    package = store.get("remote")
+    (folder / CARD).rename(folder / "aside")
+    (folder / CARD).mkdir()  # reading it fails, and not because it is missing
+    assert store.get("remote") is package
+    (folder.parent / "unasked" / CARD).mkdir(parents=True)
+    with pytest.raises(StoreUnreachable):
+        store.get("unasked")
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + BELIEVED_SECONDS + 1)
+    with pytest.raises(StoreUnreachable):
+        store.get("remote")
 
 
 def test_a_store_that_does_not_answer_is_a_typed_error(tokens: TokenVerifier, tmp_path: Path) -> None:
