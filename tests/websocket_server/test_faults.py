@@ -1,9 +1,10 @@
 """Faults to survive, each on real processes: load, overload, soak, bad pictures, dead and hung prediction servers,
 SIGTERM.
 
-Elsewhere: slow and silent peers and violations in `test_sockets`, fuzzing in `test_protocol` and `fuzz_protocol`,
-revoked, forged and expired tokens in `test_revocations`, `test_session` and `test_limits`. How long a frame takes is
-measured by `python -m benchmarks relay`; no test here fails because the machine is busy.
+Elsewhere: a bad network in `test_bad_network`, slow and silent peers and violations in `test_sockets`, fuzzing in
+`test_protocol` and `fuzz_protocol`, revoked, forged and expired tokens in `test_revocations`, `test_session` and
+`test_limits`. How long a frame takes is measured by `python -m benchmarks relay`; no test here fails because the machine
+is busy.
 """
 
 from __future__ import annotations
