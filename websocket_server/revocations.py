@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ WAIT_SECONDS = 25
 SOCKET_SECONDS = WAIT_SECONDS + 10
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
+SHORTEST_POLL_SECONDS = 0.25
+"""A client_app whose places to wait are taken answers at once, with nothing: it must not be asked without end."""
 MAX_ANSWER_BYTES = 4 << 20
 MAX_ENTRIES = 200_000
 KINDS = ("identity", "session")
@@ -72,12 +75,14 @@ class Revocations:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                for kind, id_ in self.apply(_poll(client_url, self.cursor)):
+                began = monotonic()
+                new = self.apply(_poll(client_url, self.cursor))
+                for kind, id_ in new:
                     on_revoked(kind, id_)
                 if not self.connected:
                     log.info("following the feed of revocations")
                 self.connected, pause = True, FIRST_PAUSE_SECONDS
-                gevent.sleep(0)
+                gevent.sleep(0 if new else max(0.0, began + SHORTEST_POLL_SECONDS - monotonic()))
             except (OSError, HTTPException, ValueError, KeyError, BadToken) as error:
                 if self.connected:
                     log.warning("lost the feed of revocations (%s); trying again", type(error).__name__)

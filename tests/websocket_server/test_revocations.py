@@ -14,9 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from errors import BadToken, Revoked
+from protocol import Flag
 from revocations import Revocations
 from tests.websocket_server.page import Page, Signer, hello
-from tests.websocket_server.servers import PredictionServer, RelayServer, wait_until
+from tests.websocket_server.servers import PredictionServer, RelayServer, get, wait_until
 from tokens import TokenVerifier
 
 StartRelay = Callable[..., RelayServer]
@@ -29,6 +30,7 @@ class Feed:
         self.signer = signer
         self.entries: list[dict[str, Any]] = []
         self.polls: list[int] = []
+        self.longest_wait = 5.0
         self.changed = threading.Condition()
         feed = self
 
@@ -54,7 +56,7 @@ class Feed:
     def answer(self, after: int, wait: float) -> str:
         with self.changed:
             self.polls.append(after)
-            self.changed.wait_for(lambda: len(self.entries) > after, min(wait, 5))
+            self.changed.wait_for(lambda: len(self.entries) > after, min(wait, self.longest_wait))
             return self.signer.feed(len(self.entries), self.entries[after:])
 
     def revoke(self, kind: str, id_: str) -> float:
@@ -134,6 +136,33 @@ def test_what_was_revoked_before_the_relay_started_is_learnt(
     with Page(relay.address) as page:
         page.socket.send(hello(signer.token(), "p1"))
         assert page.close_code() == 4008
+
+
+def test_14_a_running_session_outlives_the_feed(
+    start_relay: StartRelay, predictor: PredictionServer, signer: Signer, feed: Feed
+) -> None:
+    feed.longest_wait = 0.1
+    relay = start_relay(predictor, client_url=feed.url)
+    wait_until(lambda: bool(feed.polls), 5)
+    with Page(relay.address) as page:
+        page.begin(signer.token())
+        feed.server.shutdown()
+        feed.server.server_close()
+        wait_until(lambda: json.loads(get(f"{relay.url}/readyz")[1])["revocations"] == "not reached", 10)
+        assert page.swap().flags == Flag.SWAPPED
+
+
+def test_a_feed_that_does_not_wait_is_not_asked_without_end(
+    start_relay: StartRelay, predictor: PredictionServer, signer: Signer, feed: Feed
+) -> None:
+    feed.longest_wait = 0.0
+    start_relay(predictor, client_url=feed.url)
+    wait_until(lambda: bool(feed.polls), 5)
+    before = len(feed.polls)
+    time.sleep(1.5)
+    assert 0 < len(feed.polls) - before < 10
+    feed.revoke("session", "ab" * 16)
+    wait_until(lambda: feed.polls[-1] == 1, 2)
 
 
 def test_a_feed_of_another_key_is_not_believed(signer: Signer) -> None:
