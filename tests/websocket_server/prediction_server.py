@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"\x02\x00\x00\x00{}")
             self.close_connection = True
         elif not image.startswith(PICTURE_MAGIC):
-            self.fail(400, "unreadable_image", f"Expected a JPEG, PNG or WebP picture; received {len(image)} bytes.")
+            self.fail(400, "unreadable_picture", f"Expected a JPEG, PNG or WebP picture; received {len(image)} bytes.")
         else:
             metadata = {
                 "faces": [{"box": [1, 2, 3, 4], "confidence": 0.9}],

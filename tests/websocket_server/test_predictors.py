@@ -35,7 +35,7 @@ def test_an_unreadable_picture_is_told_in_the_tiers_words(
     result = page.swap(b"no picture at all")
     assert (result.flags, result.image) == (Flag.HELD, b"")
     error = page.texts[-1]
-    assert (error["code"], error["sequence"], error["fatal"]) == ("unreadable_image", result.sequence, False)
+    assert (error["code"], error["sequence"], error["fatal"]) == ("unreadable_picture", result.sequence, False)
     assert "17 bytes" in error["message"]
     assert page.swap().flags == Flag.SWAPPED
     assert readiness(relay)[0] == 200, "a bad picture says nothing about the server"
