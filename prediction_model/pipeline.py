@@ -27,7 +27,7 @@ from prediction_model.faces.finder import FaceFinder, FoundFace
 from prediction_model.faces.shape import RunningShape, observe
 from prediction_model.faces.track import Track, TrackedFace, decode_track, encode_track
 from prediction_model.options import FrameOptions
-from prediction_model.types import AlignedFace, BgrFrame, JsonObject, Milliseconds, SwappedFace
+from prediction_model.types import AlignedFace, BgrFrame, Box, JsonObject, Milliseconds, SwappedFace
 
 LOG = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Pipeline:
                     crops, shapes = _crops(frame, swapped, engine.crop_size)
                     results = engine.swap(crops)
                 with clock("paste"):
-                    _veil_others(frame, faces[len(swapped) :], lost, options)
+                    _veil_others(frame, faces[len(swapped) :], lost, found.beyond, options)
                     for face, crop, result, shape in zip(swapped, crops, results, shapes, strict=True):
                         kept.append(_composite(frame, face, crop, result, shape, engine, options, seconds))
                     if any(face.look for face in kept):
@@ -220,15 +220,22 @@ def _composite(
 
 
 def _veil_others(
-    frame: BgrFrame, bystanders: Sequence[FoundFace], lost: Sequence[TrackedFace], options: FrameOptions
+    frame: BgrFrame,
+    bystanders: Sequence[FoundFace],
+    lost: Sequence[TrackedFace],
+    beyond: Sequence[Box],
+    options: FrameOptions,
 ) -> None:
-    """Blur the faces that are not swapped, and the places where one that should be was last seen."""
+    """Blur the faces that are not swapped, the places where one that should be was last seen, and a crowd."""
     if options.bystanders == "blur":
         for bystander in bystanders:
             veil_face(frame, bystander.mesh)
     for face in lost:
         if face.look is not None or options.bystanders == "blur":
             veil_face(frame, face.points)
+    if options.bystanders == "blur" or options.faces == "all":
+        for box in beyond:
+            veil_face(frame, np.array([[box.x, box.y], [box.x + box.width, box.y + box.height]], np.float32))
 
 
 def _instead(frame: BgrFrame, options: FrameOptions) -> BgrFrame | None:

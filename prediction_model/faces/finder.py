@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,7 @@ NEW_FACE_FLOOR = 0.5
 TRACKED_FACE_FLOOR = 0.3
 """How sure of one that it followed: lower, so that a hand before the mouth does not end the swap."""
 DETECT_EVERY = 5
-"""Frames: while there is room for more faces, the whole frame is searched this often, so that a bystander is soon
-blurred."""
+"""Frames: the whole frame is searched this often, so that a bystander is soon blurred."""
 LARGEST_JUMP = 0.7
 """Of its own size: a face that seems to have moved further in one frame is another face."""
 SAME_FACE = 0.5
@@ -63,6 +62,8 @@ class Found:
     """Faces of the frames before that were not found: they may still be there, behind a hand or turned away."""
     since_detection: int
     """Frames since the detector last ran."""
+    beyond: list[Box] = field(default_factory=list)
+    """Where more faces are than `MAX_FACES`: they are not followed, and so can only be veiled."""
 
 
 class FaceFinder:
@@ -83,11 +84,16 @@ class FaceFinder:
             elif not _known(face.mesh, faces):
                 faces.append(face)
         since = track.since_detection + 1 if track else 0
-        if not faces or lost or (since >= DETECT_EVERY and len(faces) < MAX_FACES):
+        beyond: list[Box] = []
+        # With no room left every frame is searched: what is not followed must be found anew, to be veiled.
+        if not faces or lost or since >= DETECT_EVERY or len(faces) >= MAX_FACES:
             since = 0
-            faces += self._look(frame, self._detector.detect(frame), faces, lost)
+            detections = self._detector.detect(frame)
+            faces += self._look(frame, detections, faces, lost)
+            if len(faces) >= MAX_FACES:
+                beyond = [each.box for each in detections if not _inside_known(each, faces)]
         missing = [face for face in lost if face.lost <= REMEMBERED_FRAMES and not _known(face.points, faces)]
-        return Found(faces, missing[: MAX_FACES - len(faces)], since)
+        return Found(faces, missing, since, beyond)
 
     def at(self, frame: BgrFrame, detections: Sequence[Detection]) -> Found:
         """The faces in `frame` where the caller says that they are; the detector does not run."""

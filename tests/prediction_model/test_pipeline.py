@@ -205,6 +205,23 @@ def test_bystanders_are_blurred_left_or_swapped(
     assert all(distance(describe(frame, face.mesh), was) > 0.6 for face, was in zip(seen, who, strict=True))
 
 
+@pytest.mark.parametrize("options", [FrameOptions(), FrameOptions(faces="all", bystanders="leave")], ids=str)
+def test_of_a_crowd_nobody_is_shown(
+    unlabelled: tuple[Pipeline, list[BgrFrame]], persona: PhotoEngine, frames: Frames, options: FrameOptions
+) -> None:
+    pipeline, kept = unlabelled
+    one = cv2.resize(frames("w2")[0], (320, 240), interpolation=cv2.INTER_AREA)
+    crowd = np.ascontiguousarray(np.tile(one, (2, 3, 1)))  # more than a track holds
+    track: object = None
+    for _ in range(2):  # those that are followed take the room of the others
+        track = pipeline.run(FrameRequest(png(crowd), options, track), persona).track
+        for number in range(6):
+            row, column = divmod(number, 3)
+            middle = np.s_[row * 240 + 80 : row * 240 + 160, column * 320 + 120 : column * 320 + 200]
+            changed = np.abs(kept[-1][middle].astype(int) - crowd[middle]).mean()
+            assert changed > 5, f"face {number} is shown"
+
+
 def test_a_swapped_face_that_hides_is_veiled_where_it_was(
     unlabelled: tuple[Pipeline, list[BgrFrame]], persona: PhotoEngine, frames: Frames
 ) -> None:
