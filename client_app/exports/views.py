@@ -22,8 +22,9 @@ from exports import certificate, findings, provenance
 from exports.certificate import SigningIdentity
 from exports.errors import FileTooLarge, UnmarkedFile
 from exports.marks import Marks, read_marks
+from facedetect import revocations
 from facedetect.configuration import ROOT, Settings
-from facedetect.errors import BadRequest, Unavailable, UnknownIdentity
+from facedetect.errors import BadRequest, NotAllowed, Unavailable, UnknownIdentity
 from facedetect.operator import Operator
 from facedetect.signing import session_of
 from facedetect.views import offered, tells_errors
@@ -73,6 +74,8 @@ def uploaded(request: HttpRequest) -> Iterator[tuple[bytes, str]]:
 def sign(request: HttpRequest) -> HttpResponseBase:
     """A snapshot or recording in, the same file out, signed; only where its watermark is this session's."""
     session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""))
+    if revocations.revoked("session", session):
+        raise NotAllowed("This session has been revoked.")
     identity = request.headers.get(IDENTITY_HEADER, "")
     card = offered(request).get(identity)
     if card is None:

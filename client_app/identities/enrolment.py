@@ -22,7 +22,7 @@ from audit.chain import record
 from audit.models import AuditEntry
 from facedetect import revocations
 from facedetect.configuration import Settings
-from facedetect.errors import BadRequest, NotAllowed
+from facedetect.errors import BadRequest, NotAllowed, Unavailable
 from facedetect.operator import Operator, Refusal
 from facedetect.prediction import CONTENT_TYPE, JSON_LENGTH
 from facedetect.signing import sign_consent
@@ -38,6 +38,8 @@ MOST_FRAMES = 600
 """Frames of one live check: two minutes at five a second."""
 MOST_IDENTITIES = 8
 """Of one visitor."""
+MOST_ENROLMENTS = 50
+"""Whose live check is not done yet, of all visitors; each keeps a picture."""
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 TERMS = gettext_noop(
     "I am 18 or older. This is my own face. My picture and a descriptor of my face (biometric data, GDPR Article 9) "
@@ -79,10 +81,16 @@ class Enroller:
         self._operator = operator
 
     def start(self, owner: str, name: str, picture: bytes, media: str) -> Enrolment:
-        """A `self` enrolment; its live check comes next. Raises PoorPicture, BadRequest, Unavailable."""
+        """A `self` enrolment, in the place of the visitor's last unfinished one; its live check comes next.
+
+        Raises PoorPicture, BadRequest, Unavailable.
+        """
         self._check(owner, name)
         face = fit_for_enrolment(inspect(self._operator, picture, media))
         _purge()
+        Enrolment.objects.filter(owner=owner).delete()
+        if Enrolment.objects.count() >= MOST_ENROLMENTS:
+            raise Unavailable(_("Too many people are enrolling. Try again in a few minutes."))
         return Enrolment.objects.create(
             id=secrets.token_hex(16),
             owner=owner,

@@ -141,6 +141,15 @@ class TestSelf:
             step = show(visitor, started["enrolment"], picture)
         assert (step["done"], step["identity"]) == (0, None)
 
+    def test_a_visitor_keeps_one_unfinished_enrolment(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        before = len(stored(client, "identities_enrolment"))
+        first = enrol(visitor, picture).json()
+        enrol(visitor, picture).raise_for_status()
+        assert len(stored(client, "identities_enrolment")) == before + 1
+        answer = visitor.post(f"/enrolments/{first['enrolment']}/frames", picture, "image/jpeg")
+        assert answer.status_code == 404
+
     def test_another_visitor_cannot_do_the_check(
         self, client: Client, picture: bytes, frames: dict[str, bytes]
     ) -> None:

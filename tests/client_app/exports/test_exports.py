@@ -117,6 +117,12 @@ class TestSigning:
         picture = marked(frame, client.visitor().session, client.watermark_key)
         assert visitor.export(encoded(picture), "image/jpeg").status_code == 422
 
+    def test_a_revoked_session_signs_nothing(self, client: Client, frame: BgrFrame) -> None:
+        visitor = client.visitor()
+        client.manage("revoke", "session", visitor.session)
+        picture = marked(frame, visitor.session, client.watermark_key)
+        assert visitor.export(encoded(picture), "image/jpeg").status_code == 403
+
     @pytest.mark.parametrize("token", ["", "a.b.c"])
     def test_without_a_session_nothing_is_signed(
         self, client: Client, visitor: Visitor, frame: BgrFrame, token: str
