@@ -15,7 +15,7 @@ const FONT = "11px system-ui, sans-serif";
 export async function open(panel, studio) {
   const history = new History();
   studio.addEventListener("numbers", ({ detail }) => history.add(split(detail.times, detail.timings), performance.now()));
-  await loadStyle(panel.dataset.style);
+  await Promise.all(panel.dataset.styles.split(" ").map(loadStyle));
   const rows = STAGES.map((stage) => panel.querySelector(`[data-stage=${stage}]`));
   const chart = draw(panel.querySelector(".chart"), rows);
   const total = panel.querySelector("tfoot td");
