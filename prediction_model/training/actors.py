@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from prediction_model.faces.align import alignment
 from prediction_model.faces.detect import BlazeFace
+from prediction_model.faces.eyes import EyeLids, Lids
 from prediction_model.faces.landmarks import FaceMesh, roi_of_detection, roi_of_mesh
 from prediction_model.types import BgrFrame, Matrix, Mesh
 
@@ -24,8 +25,6 @@ FIRST_MEASURED_PERFORMANCE = 240
 FIRST_MEASURED_SOURCE = 52
 """Sources from here on are kept for measuring."""
 GREY = 128
-SHUT = 0.4
-"""Of `eyeBlink`, 0 to 1: above it eyes are shut enough to be worth showing more often."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Performance:
     """uint8 [H, W, 4], BGR and alpha; black where alpha is zero."""
     mesh: Mesh
     """float32 [468, 3] in pixels of the picture."""
+    lids: Lids | None = None
+    """float32 [2, 16, 2] in pixels of the picture, see `EyeLids.contours`; None: not measured."""
 
     def matrix(self, size: int) -> Matrix:
         """float32 [2, 3]: from the picture to a crop of `size` pixels."""
@@ -90,12 +91,9 @@ def performances(folder: Path, actors: Iterable[str]) -> Iterator[Performance]:
                 yield Performance(actor, int(path.stem), picture, mesh)
 
 
-def closed_eyes(folder: Path) -> set[int]:
-    """The performances with shut eyes, one in ten: by `actors.npz`, empty without it."""
-    path = folder / "actors.npz"
-    if not path.is_file():
-        return set()
-    with np.load(path) as archive:
-        names = [str(name) for name in archive["expression_names"]]
-        lids = archive["expression"][:, [names.index("eyeBlink_L"), names.index("eyeBlink_R")]].mean(axis=1)
-    return {int(index) for index in np.flatnonzero(lids > SHUT) if index < FIRST_MEASURED_PERFORMANCE}
+def with_lids(performances: Iterable[Performance]) -> Iterator[Performance]:
+    """The same with their eyes' lids measured."""
+    eyes = EyeLids()
+    for performance in performances:
+        picture = over(performance.picture, GREY)
+        yield replace(performance, lids=eyes.contours(picture, performance.mesh))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.training import augment
+from prediction_model.faces.eyes import SHUT
 from prediction_model.training.actors import Performance
+from prediction_model.training.lids import THINNEST, move_lids, openness
 from prediction_model.types import Crop, Mask, Matrix, Mesh
 
 # Mesh points around the face, and around eyes and mouth, in order (MediaPipe's own contours).
@@ -25,6 +28,14 @@ LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387
 
 FEATURE_WEIGHT = 5.0
 """How much more a pixel of the eyes and the mouth counts."""
+SHUT_EYES = 0.35
+"""Of the pairs: both faces' eyes are shut further than they were, half of these all the way."""
+WIDEST = 1.5
+"""Times its own gap: no truth's eyes are opened further."""
+SMALLEST_GAP, SMALLEST_SHARE = 0.03, 0.15
+"""Of lids, in widths of the eye and as a share of the usual: what is measured below them is noise."""
+FEWEST_FOR_USUAL = 8
+"""Performances of one actor that tell how far their eyes are usually open."""
 TRUTH_CHANNELS = 6
 """RGB, mask, weight of the colour, face without occlusion."""
 
@@ -72,6 +83,7 @@ class Pairs:
         self._backgrounds = backgrounds
         self._size = size
         self._rng = np.random.default_rng(seed)
+        self._open = _open_eyes([*sources, *(p for persona in personas for p in persona.values())])
 
     def batch(self, count: int) -> Batch:
         """The next `count` pairs, identities in equal shares."""
@@ -89,8 +101,9 @@ class Pairs:
                 break
         shake = _shake(rng, size)
         stretch = _stretch(rng, size)
-        crop, live_mesh, alpha = _warp(source, _then(stretch, _then(shake, source.matrix(size))), size)
-        face, mesh, there = _warp(truth, _then(shake, truth.matrix(size)), size)
+        shut, follow = self._lids(source, truth)
+        crop, live_mesh, alpha = _warp(source, _then(stretch, _then(shake, source.matrix(size))), size, shut)
+        face, mesh, there = _warp(truth, _then(shake, truth.matrix(size)), size, follow)
         crop = crop + self._texture() * (1 - alpha)
         gain, gamma = augment.light(rng)
         if rng.random() < 0.5:
@@ -103,6 +116,26 @@ class Pairs:
         crop = augment.degrade(crop, rng)
         # Beside the truth's cut-out there is nothing to learn.
         return crop, np.concatenate([face, self._labels(mesh, cover) * there], axis=2)
+
+    def _lids(self, source: Performance, truth: Performance) -> tuple[float, float]:
+        """By what to multiply the gaps between the input's and the truth's lids.
+
+        Now and then the input's are moved together; the truth's always to be as far open as the input's, each measured
+        against how far that person's eyes are open most of the time.
+        """
+        if source.lids is None or truth.lids is None:
+            return 1.0, 1.0
+        shut = 1.0
+        if self._rng.random() < SHUT_EYES:
+            shut = THINNEST if self._rng.random() < 0.5 else float(self._rng.uniform(THINNEST, 1))
+        follow = shut * self._share_open(source) / max(self._share_open(truth), SMALLEST_SHARE)
+        return shut, float(np.clip(follow, THINNEST, WIDEST))
+
+    def _share_open(self, performance: Performance) -> float:
+        """0, shut, over 1, as far open as most of the time."""
+        assert performance.lids is not None
+        usual = self._open[performance.actor]
+        return max(openness(performance.lids) - SHUT, 0.0) / max(usual - SHUT, SMALLEST_GAP)
 
     def _labels(self, mesh: Mesh, cover: Mask) -> npt.NDArray[np.float32]:
         """float32 [S, S, 3]: mask, weight of the colour, face without occlusion."""
@@ -147,9 +180,27 @@ def _then(second: Matrix, first: Matrix) -> Matrix:
     return np.hstack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]]).astype(np.float32)
 
 
-def _warp(performance: Performance, matrix: Matrix, size: int) -> tuple[Crop, Mesh, npt.NDArray[np.float32]]:
-    """The crop (RGB, black where transparent), its mesh and its alpha [S, S, 1]."""
+def _open_eyes(performances: Sequence[Performance]) -> dict[str, float]:
+    """Each actor's gap between the lids in most performances; of one seen seldom, everybody's."""
+    gaps: dict[str, list[float]] = defaultdict(list)
+    for performance in performances:
+        if performance.lids is not None:
+            gaps[performance.actor].append(openness(performance.lids))
+    usual = float(np.median([gap for found in gaps.values() for gap in found])) if gaps else 0.0
+    return {
+        actor: float(np.median(found)) if len(found) >= FEWEST_FOR_USUAL else usual for actor, found in gaps.items()
+    }
+
+
+def _warp(
+    performance: Performance, matrix: Matrix, size: int, lids: float = 1.0
+) -> tuple[Crop, Mesh, npt.NDArray[np.float32]]:
+    """The crop (RGB, black where transparent), its mesh and its alpha [S, S, 1]; the gap between its lids is `lids` times
+    what it was.
+    """
     warped = cv2.warpAffine(performance.picture, matrix, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
+    if performance.lids is not None and lids != 1:
+        warped = move_lids(warped, performance.lids @ matrix[:, :2].T + matrix[:, 2], lids)
     mesh = performance.mesh.copy()
     mesh[:, :2] = mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     alpha = warped[..., 3:]

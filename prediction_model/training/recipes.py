@@ -25,9 +25,9 @@ from prediction_model.training.actors import (
     GREY,
     Mesher,
     Performance,
-    closed_eyes,
     over,
     performances,
+    with_lids,
 )
 from prediction_model.training.backgrounds import made_up
 from prediction_model.training.blend import blends
@@ -49,8 +49,6 @@ HELD_OUT_SHARE = 8
 """One performance or face in so many is kept for that batch, where there is no other set for it."""
 SOURCES = tuple(f"s{number:02d}" for number in range(60))
 BLENDS, BLEND_SEED = 3200, 5
-CLOSED_EYES_REPEATED = 3
-"""Times that performances with shut eyes are drawn beyond the once that others are."""
 DISGUISED_FACES, SMALLEST_DISGUISED = 3000, 600
 """Frames that wear strangers' faces, made before the training: five each, within these bounds."""
 PORTRAIT_SIDE = 480
@@ -118,8 +116,8 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
         raise RunRefused("The preset original learns unpaired: use `train footage`, or the presets live or large.")
     identities = tuple(Identity(name, name, "synthetic") for name in PERSONAS)
     setup.say(f"reading {data}")
-    personas = [{p.index: p for p in performances(data, [name])} for name in PERSONAS]
-    sources = list(performances(data, SOURCES))
+    personas = [{p.index: p for p in with_lids(performances(data, [name]))} for name in PERSONAS]
+    sources = list(with_lids(performances(data, SOURCES)))
     if not all(personas) or not sources:
         raise TrainingDataRefused(
             f"{data} is not the actors' folder: expected folders p1 to p8 and s00 to s59 of cut-outs."
@@ -127,14 +125,12 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     learnt = [p for p in sources if _number(p) < FIRST_MEASURED_SOURCE and p.index < FIRST_MEASURED_PERFORMANCE]
     measured = [p for p in sources if _number(p) >= FIRST_MEASURED_SOURCE]
     setup.say("blending sources")
-    mixed = list(blends(learnt, BLENDS, BLEND_SEED))
+    mixed = list(with_lids(blends(learnt, BLENDS, BLEND_SEED)))
     truth = [{i: p for i, p in persona.items() if i < FIRST_MEASURED_PERFORMANCE} for persona in personas]
     faces = {"sources": len(learnt), "blends": len(mixed), "personas": sum(map(len, truth))}
     run = setup.run("actors", identities, faces)
     behind = setup.behind(run.size)
     drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
-    shut = closed_eyes(data)
-    drawn += [p for p in drawn if p.index in shut] * CLOSED_EYES_REPEATED
     pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
     held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
     described = None if setup.descriptor is None else _described(setup.descriptor, personas, run.size)
@@ -151,7 +147,8 @@ def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) 
     photograph = read_photograph(picture, name)
     setup.say("making the face's performances")
     given, neutral = bundled()
-    made = truths(photograph, given, neutral)
+    made = {p.index: p for p in with_lids(truths(photograph, given, neutral).values())}
+    given = list(with_lids(given))
     kept = {index for place, index in enumerate(sorted(made)) if place % HELD_OUT_SHARE == HELD_OUT_SHARE - 1}
     faces = {"photographs": 1, "performances": len(made), "actors": len({p.actor for p in given})}
     run = setup.run("photo", [identity], faces)
