@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from prediction_model.compositing.mask import NEUTRAL_EDGE
 from prediction_model.errors import BadInstance
 
 DEFAULT_IDENTITY = "p1"
@@ -32,6 +33,8 @@ class FrameOptions:
     """Flip the answer left to right, before the badge is put on."""
     strength: float = 1.0
     """0 to 1: how far the face is swapped."""
+    edge: float = NEUTRAL_EDGE
+    """0 to 1: how wide the swapped face's soft edge is."""
     mouth: Literal["theirs", "mine"] | None = None
     eyes: Literal["theirs", "mine"] | None = None
     """The identity's or the wearer's own; None: what the engine does best."""
@@ -68,7 +71,7 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     elif name == "quality":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= BEST_QUALITY:
             raise _refused(name, f"a whole number from 1 to {BEST_QUALITY}", value)
-    elif name == "strength":
+    elif name in ("strength", "edge"):
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
             raise _refused(name, "a number from 0 to 1", value)
         return float(value)

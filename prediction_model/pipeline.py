@@ -210,6 +210,7 @@ def _composite(
         live_eyes=options.eyes == "mine" if options.eyes else engine.keeps_live_parts,
         live_mouth=options.mouth == "mine" if options.mouth else engine.keeps_live_parts,
         strength=options.strength,
+        edge=options.edge,
         before=face.before.look if face.before else None,
         seconds=seconds,
     )

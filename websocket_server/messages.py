@@ -98,6 +98,7 @@ OPTIONS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "quality": ("a whole number from 1 to 95", lambda value: isinstance(value, int) and _is_number(value, 1, 95)),
     "mirror": ("true or false", lambda value: isinstance(value, bool)),
     "strength": ("a number from 0 to 1", lambda value: _is_number(value, 0, 1)),
+    "edge": ("a number from 0 to 1", lambda value: _is_number(value, 0, 1)),
     "mouth": ("theirs or mine", lambda value: value in ("theirs", "mine")),
     "eyes": ("theirs or mine", lambda value: value in ("theirs", "mine")),
 }

@@ -30,6 +30,7 @@ def composite(
     live_eyes: bool,
     live_mouth: bool,
     strength: float,
+    edge: float,
     before: Look | None,
     seconds: float,
 ) -> Look | None:
@@ -38,6 +39,7 @@ def composite(
     Args:
         live_eyes, live_mouth: whether the wearer's own show through.
         strength: 0 to 1, multiplies the mask.
+        edge: 0 to 1, how wide the mask's soft edge is.
         before: how the face looked in the frame before, `seconds` ago.
 
     Returns:
@@ -47,7 +49,7 @@ def composite(
     factor = live.crop.shape[0] // size
     matrix = shrink_matrix(live.matrix, factor)
     crop, face = _resized(live.crop, size), _resized(swapped.face, size)
-    mask: Mask = outline(live.mesh / np.float32(factor), size) * _resized(swapped.mask, size)
+    mask: Mask = outline(live.mesh / np.float32(factor), size, edge) * _resized(swapped.mask, size)
     light = compare(crop, face, mask)
     if light is None:
         return None

@@ -15,6 +15,9 @@ FEATHER_TOP, FEATHER_JAW = 0.11, 0.045
 into hair, narrow where a jaw ends."""
 TOP, JAW = 0.22, 0.5
 """Of the crop's side, down from its top: the one width holds above, the other below."""
+NEUTRAL_EDGE = 0.5
+EDGE_WIDTHS = (0.35, 1.0, 1.8)
+"""What the widths are multiplied by at `edge` 0, neutral and 1: narrower, a seam would show; wider, the wearer."""
 PART_FEATHER = 0.02
 """The same for eyes and mouth."""
 OPEN_GAP, CLOSED_GAP = 0.2, 0.1
@@ -37,12 +40,13 @@ INNER_MOUTH = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 
 """Mesh points around the eyeballs and the inside of the lips, in order."""
 
 
-def outline(mesh: Mesh, size: int) -> Mask:
+def outline(mesh: Mesh, size: int, edge: float = NEUTRAL_EDGE) -> Mask:
     """The live face's outline, feathered inwards.
 
     Args:
         mesh: float32 [468, 3] in crop pixels.
         size: the crop's side.
+        edge: 0 to 1, from a narrow to a wide soft edge.
 
     Returns:
         float32 [size, size], exactly 0 outside the mesh's convex hull and at the crop's border.
@@ -56,6 +60,7 @@ def outline(mesh: Mesh, size: int) -> Mask:
     depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3) / DRAWN_AT
     rows = np.arange(DRAWN_AT, dtype=np.float32) / DRAWN_AT
     feather = np.interp(rows, (TOP, JAW), (FEATHER_TOP, FEATHER_JAW)).astype(np.float32)[:, None]
+    feather *= np.float32(np.interp(edge, (0, NEUTRAL_EDGE, 1), EDGE_WIDTHS))
     ramp = np.clip((depth - INSET) / feather, 0, 1)
     soft = ramp * ramp * (3 - 2 * ramp)
     return cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR)

@@ -275,6 +275,22 @@ def test_strength_nought_shows_the_live_face_unchanged(
     assert np.array_equal(kept[-1], frames("w1")[0])
 
 
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_the_persona_is_worn_at_both_ends_of_the_edge(
+    unlabelled: tuple[Pipeline, list[BgrFrame]], persona: PhotoEngine, finder: FaceFinder, frames: Frames, edge: float
+) -> None:
+    pipeline, kept = unlabelled
+    frame = frames("w1")[0]
+    answer = pipeline.run(FrameRequest(png(frame), FrameOptions(edge=edge)), persona)
+    at_the_end = kept[-1]
+    pipeline.run(FrameRequest(png(frame), FrameOptions(edge=0.5)), persona)
+    neutral = kept[-1]
+    pipeline.run(FrameRequest(png(frame)), persona)
+    assert np.array_equal(kept[-1], neutral) and not np.array_equal(at_the_end, neutral)
+    mesh = answer.faces[0].mesh
+    assert distance(describe(at_the_end, mesh), describe(frame, mesh)) > 0.5
+
+
 def test_an_unreadable_picture_is_a_typed_error(model: ModelPrediction, persona: PhotoEngine) -> None:
     with pytest.raises(PredictionError) as caught:
         model.pipeline.run(FrameRequest(b"GIF89a"), persona)

@@ -9,7 +9,7 @@ import pytest
 from prediction_model.compositing.colour import compare, follow, relight
 from prediction_model.compositing.detail import blur_of
 from prediction_model.compositing.glare import eyes_seen
-from prediction_model.compositing.mask import outline, parts
+from prediction_model.compositing.mask import FEATHER_JAW, NEUTRAL_EDGE, outline, parts
 from prediction_model.compositing.paste import paste
 from prediction_model.compositing.veil import PIXELS_ACROSS, veil_face, veil_frame
 from prediction_model.faces.align import align, template
@@ -62,6 +62,22 @@ def test_the_outline_is_zero_outside_the_mesh_and_whole_within() -> None:
     assert mask[outside == 1].max() == 0
     assert mask[SIZE // 2, SIZE // 2] == pytest.approx(1)
     assert mask[[0, -1]].max() == mask[:, [0, -1]].max() == 0
+
+
+def test_the_edge_is_as_wide_as_asked_for_and_by_default_as_it_always_was() -> None:
+    sharp, usual, soft = (outline(template_mesh(), SIZE, edge) for edge in (0.0, NEUTRAL_EDGE, 1.0))
+    assert np.array_equal(usual, outline(template_mesh(), SIZE))
+    # The profile at the chin, from the constants that `edge` multiplies: 1 at `NEUTRAL_EDGE`.
+    column = usual[:, SIZE // 2]
+    rising = [np.count_nonzero((mask[SIZE // 2 :, SIZE // 2] > 0.01) & (mask[SIZE // 2 :, SIZE // 2] < 0.99))
+              for mask in (sharp, usual, soft)]  # fmt: skip
+    assert rising[0] < rising[1] < rising[2]
+    assert rising[1] == pytest.approx(FEATHER_JAW * SIZE, abs=3)
+    assert column[SIZE // 2] == 1
+    assert np.all(soft <= usual) and np.all(usual <= sharp)
+    assert np.array_equal(sharp > 0, usual > 0) and np.array_equal(soft > 0, usual > 0)  # it grows inwards alone
+    x, y = template_mesh()[[4, 1], :2].mean(axis=0).astype(int)  # the nose
+    assert soft[y, x] > 0.99
 
 
 def test_parts_are_where_eyes_and_mouth_are() -> None:
