@@ -14,7 +14,7 @@ from prediction_model.faces.models import EYE, interpreter, model_file
 from prediction_model.types import BgrFrame, Mesh
 
 Lids = npt.NDArray[np.float32]
-"""float32 [..., 16, 2]: an eye's contour: outer corner, lower lid, inner corner, upper lid, both from outer to inner."""
+"""float32 [..., 16, 2]: an eye's outer corner, lower lid, inner corner and upper lid, lids from outer to inner."""
 
 RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)
 """Mesh points: each eye's two corners, from the picture's left to its right; right and left are the person's."""

@@ -1,8 +1,8 @@
 """Opens and shuts eyes in pictures, so that a pair's input and truth agree on them.
 
-A render's eyes shut as far as its photograph's do, which is seldom far and for everybody different: the same performance
-leaves one actor's eyes open and half shuts another's. What the network is to learn, that lids follow lids, has to be put
-into the pairs: both faces' lids are measured, and the truth's moved to be as far open as the input's.
+A render's eyes shut as far as its photograph's do, which is seldom far and for everybody different: the same
+performance leaves one actor's eyes open and half shuts another's. What the network is to learn, that lids follow lids,
+has to be put into the pairs: both faces' lids are measured, and the truth's moved to be as far open as the input's.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def move_lids(picture: FloatArray, contours: Lids, factor: float) -> FloatArray:
 def _move_eye(picture: FloatArray, contour: Lids, factor: float) -> None:
     """The same for one eye [16, 2], in place.
 
-    Column by column of the eye's own axes: what lies between brow and upper lid, between the lids, and between the lower
-    lid and the cheek is stretched or squeezed, each evenly.
+    Column by column of the eye's own axes: what lies between brow and upper lid, between the lids, and between the
+    lower lid and the cheek is stretched or squeezed, each evenly.
     """
     origin, across = contour[OUTER], contour[INNER] - contour[OUTER]
     width = float(np.hypot(*across))

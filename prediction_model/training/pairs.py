@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.training import augment
 from prediction_model.faces.eyes import SHUT
+from prediction_model.training import augment
 from prediction_model.training.actors import Performance
 from prediction_model.training.lids import THINNEST, move_lids, openness
 from prediction_model.types import Crop, Mask, Matrix, Mesh
@@ -128,14 +128,13 @@ class Pairs:
         shut = 1.0
         if self._rng.random() < SHUT_EYES:
             shut = THINNEST if self._rng.random() < 0.5 else float(self._rng.uniform(THINNEST, 1))
-        follow = shut * self._share_open(source) / max(self._share_open(truth), SMALLEST_SHARE)
+        given = self._share_open(source.actor, openness(source.lids))
+        follow = shut * given / max(self._share_open(truth.actor, openness(truth.lids)), SMALLEST_SHARE)
         return shut, float(np.clip(follow, THINNEST, WIDEST))
 
-    def _share_open(self, performance: Performance) -> float:
-        """0, shut, over 1, as far open as most of the time."""
-        assert performance.lids is not None
-        usual = self._open[performance.actor]
-        return max(openness(performance.lids) - SHUT, 0.0) / max(usual - SHUT, SMALLEST_GAP)
+    def _share_open(self, actor: str, gap: float) -> float:
+        """Of how far this actor's eyes are open most of the time, 0 being shut."""
+        return max(gap - SHUT, 0.0) / max(self._open[actor] - SHUT, SMALLEST_GAP)
 
     def _labels(self, mesh: Mesh, cover: Mask) -> npt.NDArray[np.float32]:
         """float32 [S, S, 3]: mask, weight of the colour, face without occlusion."""
@@ -195,8 +194,9 @@ def _open_eyes(performances: Sequence[Performance]) -> dict[str, float]:
 def _warp(
     performance: Performance, matrix: Matrix, size: int, lids: float = 1.0
 ) -> tuple[Crop, Mesh, npt.NDArray[np.float32]]:
-    """The crop (RGB, black where transparent), its mesh and its alpha [S, S, 1]; the gap between its lids is `lids` times
-    what it was.
+    """The crop (RGB, black where transparent), its mesh and its alpha [S, S, 1].
+
+    The gap between its lids is `lids` times what it was.
     """
     warped = cv2.warpAffine(performance.picture, matrix, (size, size), flags=cv2.INTER_LINEAR).astype(np.float32) / 255
     if performance.lids is not None and lids != 1:

@@ -25,7 +25,7 @@ def neutral() -> list[Performance]:
 
 
 def picture_of(performance: Performance) -> FloatArray:
-    return over(performance.picture, GREY).astype(np.float32) / 255
+    return over(performance.picture, GREY).astype(np.float32) / np.float32(255)
 
 
 def measured(picture: FloatArray, performance: Performance) -> float:
@@ -64,7 +64,7 @@ def test_lids_near_the_border_and_a_tiny_face_are_survived(neutral: list[Perform
     assert face.lids is not None
     for lids in (face.lids - face.lids.min(axis=(0, 1)), face.lids + 10_000, face.lids * 0.001):
         moved = move_lids(picture_of(face), np.asarray(lids, np.float32), 0.3)
-        assert moved.shape == face.picture.shape[:2] + (3,) and np.isfinite(moved).all()
+        assert moved.shape == (*face.picture.shape[:2], 3) and np.isfinite(moved).all()
 
 
 def test_a_truth_is_as_far_open_as_the_input(neutral: list[Performance]) -> None:
