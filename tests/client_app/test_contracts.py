@@ -1,16 +1,20 @@
-"""The golden files of the identity package's contract, at the client's side."""
+"""The golden files of the identity package's and the address's contract, at the client's side."""
 
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from access.addresses import client_address
 from facedetect.gallery import CARD_FILE, IDENTITY_ID, PORTRAIT_FILE, read_gallery
 
-CARDS: dict[str, Any] = json.loads(
-    (Path(__file__).resolve().parent.parent / "contracts" / "identity" / "cards.json").read_text(encoding="utf-8")
-)
+CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
+CARDS: dict[str, Any] = json.loads((CONTRACTS / "identity" / "cards.json").read_text(encoding="utf-8"))
+ADDRESS: dict[str, Any] = json.loads((CONTRACTS / "address" / "forwarded.json").read_text(encoding="utf-8"))
 
 
 def test_cards_are_read(tmp_path: Path) -> None:
@@ -28,3 +32,9 @@ def test_cards_are_read(tmp_path: Path) -> None:
 def test_ids() -> None:
     assert all(IDENTITY_ID.fullmatch(identity) for identity in CARDS["ids"]["valid"])
     assert not any(IDENTITY_ID.fullmatch(identity) for identity in CARDS["ids"]["invalid"])
+
+
+@pytest.mark.parametrize("case", ADDRESS["cases"], ids=str)
+def test_addresses(case: dict[str, str]) -> None:
+    trusted = [ip_network(network) for network in ADDRESS["trusted"]]
+    assert client_address(case["peer"], case["forwarded_for"], trusted) == case["address"]

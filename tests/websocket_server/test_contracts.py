@@ -1,19 +1,22 @@
-"""The golden files of the token's and the prediction's contract, at the relay's side."""
+"""The golden files of the token's, the prediction's and the address's contract, at the relay's side."""
 
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from addresses import client_address
 from errors import BadToken, PredictionUnavailable
 from predictors.raw import CONTENT_TYPE, prediction_of_raw
 from tokens import TokenVerifier
 
 CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
 TOKENS: dict[str, Any] = json.loads((CONTRACTS / "token" / "tokens.json").read_text(encoding="utf-8"))
+ADDRESS: dict[str, Any] = json.loads((CONTRACTS / "address" / "forwarded.json").read_text(encoding="utf-8"))
 RAW: dict[str, Any] = json.loads((CONTRACTS / "prediction" / "raw.json").read_text(encoding="utf-8"))
 
 
@@ -41,3 +44,9 @@ def test_raw_answers_are_read(case: dict[str, Any]) -> None:
 def test_malformed_raw_answers_are_not_shown(case: dict[str, Any]) -> None:
     with pytest.raises(PredictionUnavailable):
         prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]), "a server")
+
+
+@pytest.mark.parametrize("case", ADDRESS["cases"], ids=str)
+def test_addresses(case: dict[str, str]) -> None:
+    trusted = [ip_network(network) for network in ADDRESS["trusted"]]
+    assert client_address(case["peer"], case["forwarded_for"], trusted) == case["address"]

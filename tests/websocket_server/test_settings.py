@@ -1,4 +1,4 @@
-"""Settings, addresses, tokens' keys and pictures' headers: what is read from the outside, without a server."""
+"""Settings, tokens' keys and pictures' headers: what is read from the outside, without a server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import struct
 import subprocess
 import sys
 from dataclasses import fields
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from addresses import client_address
 from pictures import picture_size
 from settings import Settings, environment_name, load
 from tests.websocket_server.servers import RELAY_FOLDER
@@ -63,30 +61,6 @@ def test_a_wrong_setting_exits_with_one_sentence(environment: dict[str, str], se
     assert ended.returncode != 0
     assert sentence in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
-
-
-PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "address"),
-    [
-        ("203.0.113.1", "", "203.0.113.1"),
-        ("203.0.113.1", "198.51.100.1", "203.0.113.1"),
-        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "1.2.3.4, 198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "1.2.3.4, 198.51.100.1, 10.2.2.2", "198.51.100.1"),
-        ("10.0.0.1", "", "10.0.0.1"),
-        ("10.0.0.1", "nonsense", "10.0.0.1"),
-        ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
-        ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
-        ("::ffff:203.0.113.1", "", "203.0.113.1"),
-        ("fd00::1", "2001:db8::1", "2001:db8::/64"),
-        ("", "198.51.100.1", "unknown"),
-    ],
-)
-def test_addresses(peer: str, forwarded: str, address: str) -> None:
-    assert client_address(peer, forwarded, PROXIES) == address
 
 
 def jpeg(width: int, height: int, marker: int = 0xC0) -> bytes:

@@ -1,0 +1,1 @@
+"""Who may start a session: terms, login, limits."""
