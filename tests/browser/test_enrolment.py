@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
@@ -69,9 +70,16 @@ def test_a_picture_that_will_not_do_is_refused_with_what_to_do(page: Page, root:
     expect(page.locator("#live")).to_be_hidden()
 
 
-@pytest.mark.parametrize("path", ["/enrol", "/removal"])
-def test_the_pages_have_no_barriers(page: Page, path: str) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/enrol", "/removal", "/verify"])
+def test_the_pages_have_the_studios_header_and_no_barriers(
+    page: Page, path: str, scheme: Literal["light", "dark"]
+) -> None:
+    links = page.locator("header.top nav a").all_text_contents()
+    page.emulate_media(color_scheme=scheme)
     page.goto(path)
+    assert page.locator("header.top nav a").all_text_contents() == links
+    expect(page.locator("header.top nav [aria-current=page]")).to_have_attribute("href", path)
     assert findings(page) == []
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
