@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from prediction_model.compositing.mask import NEUTRAL_EDGE
 from prediction_model.errors import BadInstance
+from prediction_model.faces.track import MAX_FACES
 
 DEFAULT_IDENTITY = "p1"
 BEST_QUALITY = 95
 IDENTITY_CHARACTERS = 64
+NUMBERS = {str(number): number for number in range(1, MAX_FACES + 1)}
+"""A face's number as JSON has it, a key of `identities`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,10 @@ class FrameOptions:
 
     identity: str = DEFAULT_IDENTITY
     """Whose face to put on."""
+    identities: Mapping[int, str] = field(default_factory=dict)
+    """Number of a face (its track's, 1 to 4) → whose face it gets instead."""
     engine: Literal["autoencoder", "photo", "onnx"] | None = None
-    """None: the identity package's own."""
+    """None: each identity package's own; one of `identities` that does not have it gets its own too."""
     faces: Literal["largest", "all"] = "largest"
     """Swap one face, or every one."""
     bystanders: Literal["blur", "leave"] = "blur"
@@ -75,6 +81,10 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
             raise _refused(name, "a number from 0 to 1", value)
         return float(value)
+    elif name == "identities":
+        if not isinstance(value, dict) or any(number not in NUMBERS for number in value):
+            raise _refused(name, f"an object whose keys are faces' numbers, 1 to {MAX_FACES}", value)
+        return {NUMBERS[number]: _checked(f"{name}.{number}", identity, str) for number, identity in value.items()}
     elif not isinstance(value, str) or not 0 < len(value) <= IDENTITY_CHARACTERS:
         raise _refused(name, f"a text of 1 to {IDENTITY_CHARACTERS} characters", value)
     return value

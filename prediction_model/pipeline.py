@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -80,7 +80,7 @@ class FrameAnswer:
             box = face.box
             x = box.x if self.mirrored_width is None else self.mirrored_width - 1 - box.x - box.width
             numbers = [round(v, 1) for v in (x, box.y, box.width, box.height)]
-            faces.append({"box": numbers, "confidence": round(face.confidence, 3)})
+            faces.append({"box": numbers, "confidence": round(face.confidence, 3), "number": face.number})
         timings = {stage: round(ms, 3) for stage, ms in self.timings_ms.items()}
         return {"faces": faces, "swapped": self.swapped, "track": self.track, "timings_ms": timings}
 
@@ -105,8 +105,15 @@ class Pipeline:
         finder: FaceFinder = self._local.finder
         return finder
 
-    def run(self, request: FrameRequest, engine: SwapEngine) -> FrameAnswer:
+    def run(
+        self, request: FrameRequest, engine: SwapEngine, assigned: Mapping[int, SwapEngine] | None = None
+    ) -> FrameAnswer:
         """Swap the face or faces of one frame.
+
+        Args:
+            request: the frame.
+            engine: swaps every face that none is assigned to.
+            assigned: number of a face → the engine of its own identity.
 
         Raises:
             PredictionError: the picture cannot be read, the track is none, or the label could not be put on.
@@ -132,20 +139,20 @@ class Pipeline:
                 faces, lost, since_detection = _primary_first(found.faces), found.lost, found.since_detection
             if faces:
                 swapped = faces if options.faces == "all" else faces[:1]
+                wearing = [assigned.get(face.number, engine) if assigned else engine for face in swapped]
                 with clock("swap"):
-                    crops, shapes = _crops(frame, swapped, engine.crop_size)
-                    results = engine.swap(crops)
+                    swaps = _swap(frame, swapped, wearing)
                 with clock("paste"):
                     _veil_others(frame, faces[len(swapped) :], lost, found.beyond, options)
-                    for face, crop, result, shape in zip(swapped, crops, results, shapes, strict=True):
-                        kept.append(_composite(frame, face, crop, result, shape, engine, options, seconds))
+                    for face, swap in zip(swapped, swaps, strict=True):
+                        kept.append(_composite(frame, face, swap, options, seconds))
                     if any(face.look for face in kept):
                         shown = frame
         except Exception as error:
             # Anything at all: the wearer must not be shown because of it.
             self._log(error)
             shown, kept = None, []
-        kept += [TrackedFace(face.mesh[:, :2], None) for face in faces[len(kept) :]] + lost
+        kept += [TrackedFace(face.mesh[:, :2], None, number=face.number) for face in faces[len(kept) :]] + lost
         swapped_any = shown is not None
         if shown is None:
             shown = _instead(frame, options)
@@ -181,6 +188,27 @@ class Pipeline:
             return jpeg.tobytes()
 
 
+@dataclass(frozen=True, slots=True)
+class _Swap:
+    """One face, swapped and not yet pasted."""
+
+    engine: SwapEngine
+    crop: AlignedFace
+    shape: RunningShape
+    result: SwappedFace
+
+
+def _swap(frame: BgrFrame, faces: Sequence[FoundFace], wearing: Sequence[SwapEngine]) -> list[_Swap]:
+    """Each of `faces` swapped by its engine, in order; an engine gets all of its faces in one call."""
+    swaps: dict[int, _Swap] = {}
+    for engine in dict.fromkeys(wearing):
+        of_engine = [place for place, each in enumerate(wearing) if each is engine]
+        crops, shapes = _crops(frame, [faces[place] for place in of_engine], engine.crop_size)
+        for place, crop, shape, result in zip(of_engine, crops, shapes, engine.swap(crops), strict=True):
+            swaps[place] = _Swap(engine, crop, shape, result)
+    return [swaps[place] for place in range(len(faces))]
+
+
 def _crops(frame: BgrFrame, faces: Sequence[FoundFace], size: int) -> tuple[list[AlignedFace], list[RunningShape]]:
     """The aligned faces, each with its wearer's proportions as far as they are known."""
     crops, shapes = [], []
@@ -192,23 +220,14 @@ def _crops(frame: BgrFrame, faces: Sequence[FoundFace], size: int) -> tuple[list
     return crops, shapes
 
 
-def _composite(
-    frame: BgrFrame,
-    face: FoundFace,
-    crop: AlignedFace,
-    result: SwappedFace,
-    shape: RunningShape,
-    engine: SwapEngine,
-    options: FrameOptions,
-    seconds: float,
-) -> TrackedFace:
+def _composite(frame: BgrFrame, face: FoundFace, swap: _Swap, options: FrameOptions, seconds: float) -> TrackedFace:
     """Paste one swapped face, or blur it if too little of it is in sight; what the next frame needs to know of it."""
     look = composite(
         frame,
-        crop,
-        result,
-        live_eyes=options.eyes == "mine" if options.eyes else engine.keeps_live_parts,
-        live_mouth=options.mouth == "mine" if options.mouth else engine.keeps_live_parts,
+        swap.crop,
+        swap.result,
+        live_eyes=options.eyes == "mine" if options.eyes else swap.engine.keeps_live_parts,
+        live_mouth=options.mouth == "mine" if options.mouth else swap.engine.keeps_live_parts,
         strength=options.strength,
         edge=options.edge,
         before=face.before.look if face.before else None,
@@ -216,8 +235,8 @@ def _composite(
     )
     if look is None:
         veil_face(frame, face.mesh)
-        return TrackedFace(face.mesh[:, :2], None)
-    return TrackedFace(face.mesh[:, :2], look, shape)
+        return TrackedFace(face.mesh[:, :2], None, number=face.number)
+    return TrackedFace(face.mesh[:, :2], look, swap.shape, number=face.number)
 
 
 def _veil_others(

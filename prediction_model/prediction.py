@@ -164,7 +164,7 @@ class ModelPrediction:
         options = parse_options(instance.get("options"))
         token = instance.get("session")
         session = None if token is None else self.tokens.session(token)
-        engine = self._engine(options, session)
+        engine, assigned = self._engine(options, session), self._assigned(options, session)
         request = FrameRequest(
             picture,
             options,
@@ -173,19 +173,29 @@ class ModelPrediction:
             payload=0 if session is None else session.payload,
             detections=[_given_face(instance)] if original else None,
         )
-        return self.pipeline.run(request, engine)
+        return self.pipeline.run(request, engine, assigned)
+
+    def _assigned(self, options: FrameOptions, session: Session | None) -> dict[int, SwapEngine]:
+        """The engines of `options.identities`, by the number of the face that gets them. Each of them is checked as the
+        one identity is, also while the face of its number is not in sight: what is not allowed gets no frame at all."""
+        assigned = {}
+        for number, identity in options.identities.items():
+            package = self._package(identity, session)
+            engine = options.engine if options.engine in package.engines else None
+            assigned[number] = self.engine_of(package, engine or package.engine)
+        return assigned
 
     def _engine(self, options: FrameOptions, session: Session | None) -> SwapEngine:
-        package = self.identities.get(options.identity)
-        self._check_allowed(package, session)
+        package = self._package(options.identity, session)
         engine = options.engine or package.engine
         if engine not in package.engines:
             has = " and ".join(package.engines)
             raise BadInstance(f"`options.engine`: {package.id} has {has}; received {engine!r}.")
         return self.engine_of(package, engine)
 
-    def _check_allowed(self, package: IdentityPackage, session: Session | None) -> None:
-        """Whether the session, or anybody at all, may wear this identity."""
+    def _package(self, identity: str, session: Session | None) -> IdentityPackage:
+        """The package of `identity`, if the session, or anybody at all, may wear it."""
+        package = self.identities.get(identity)
         if session is None:
             if package.kind != "synthetic" or package.folder.parent != self.gallery:
                 raise IdentityNotAllowed(f"{package.id} needs a session token: start a session on the page.")
@@ -193,6 +203,7 @@ class ModelPrediction:
             raise IdentityNotAllowed(f"This session may not wear {package.id}: choose it on the page first.")
         elif package.consent_expires <= time.time():
             raise IdentityNotAllowed(f"The consent to wear {package.id} has expired: ask for a new one.")
+        return package
 
 
 class _PixelRoom:

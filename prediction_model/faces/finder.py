@@ -40,6 +40,8 @@ class FoundFace:
     """0 to 1, from the mesh network."""
     before: TrackedFace | None
     """The same face in the frame before."""
+    number: int = 0
+    """1 to `MAX_FACES`: which of the faces it is, for as long as it is followed."""
 
     @property
     def size(self) -> float:
@@ -93,11 +95,11 @@ class FaceFinder:
             if len(faces) >= MAX_FACES:
                 beyond = [each.box for each in detections if not _inside_known(each, faces)]
         missing = [face for face in lost if face.lost <= REMEMBERED_FRAMES and not _known(face.points, faces)]
-        return Found(faces, missing, since, beyond)
+        return Found(_numbered(faces, missing), missing, since, beyond)
 
     def at(self, frame: BgrFrame, detections: Sequence[Detection]) -> Found:
         """The faces in `frame` where the caller says that they are; the detector does not run."""
-        return Found(self._look(frame, detections, [], []), [], 0)
+        return Found(_numbered(self._look(frame, detections, [], []), []), [], 0)
 
     def _follow(self, frame: BgrFrame, before: TrackedFace, seconds: float) -> FoundFace | None:
         size = _size(before.points)
@@ -128,6 +130,20 @@ class FaceFinder:
             if confidence >= NEW_FACE_FLOOR and not _known(mesh, [*known, *fresh]):
                 fresh.append(FoundFace(mesh, confidence, next((b for b in lost if _same(mesh, b.points)), None)))
         return fresh
+
+
+def _numbered(faces: Sequence[FoundFace], missing: Sequence[TrackedFace]) -> list[FoundFace]:
+    """`faces`, each with the number that it had, or else the lowest that no other has; one that is missing keeps its
+    own while there is another to give, because it may come back."""
+    taken: set[int] = set()
+    kept = []
+    for face in faces:
+        number = face.before.number if face.before and face.before.number not in taken else 0
+        kept.append(number)
+        taken.add(number)
+    wanted = {face.number for face in missing}
+    free = sorted(set(range(1, MAX_FACES + 1)) - taken, key=lambda number: (number in wanted, number))
+    return [replace(face, number=number or free.pop(0)) for face, number in zip(faces, kept, strict=True)]
 
 
 def _size(points: npt.NDArray[np.float32]) -> float:

@@ -19,7 +19,7 @@ from prediction_model.errors import BadInstance
 from prediction_model.faces.landmarks import POINTS
 from prediction_model.faces.shape import COEFFICIENTS, LARGEST, MEMORY, RunningShape
 
-VERSION = 1
+VERSION = 2
 MAX_FACES = 4
 GAIN_CELLS = 8
 """The crop is divided into this many cells a side for the smoothed colour gains."""
@@ -33,10 +33,11 @@ SMALLEST_FACE = 8.0
 
 _HEADER = struct.Struct("<BBHHHQ")
 _BOX = struct.Struct("<4f")
+_STATE = struct.Struct("<3B")
 _POINT_BYTES = POINTS * 2 * 2
 _LOOK_NUMBERS = GAIN_CELLS * GAIN_CELLS * 3 + 2
 _SHAPE_NUMBERS = COEFFICIENTS * 2
-_FACE_BYTES = _BOX.size + 2 + _POINT_BYTES + (_LOOK_NUMBERS + _SHAPE_NUMBERS) * 2
+_FACE_BYTES = _BOX.size + _STATE.size + _POINT_BYTES + (_LOOK_NUMBERS + _SHAPE_NUMBERS) * 2
 MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + 2) // 3)
 
 
@@ -65,6 +66,8 @@ class TrackedFace:
     """Its proportions; None when it was not swapped."""
     lost: int = 0
     """For how many frames it has not been found; `points` are where it was last."""
+    number: int = 0
+    """1 to `MAX_FACES`, its own for as long as it is followed; 0: it has none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def encode_track(track: Track) -> str:
         extent = np.maximum(high - low, 1e-3)
         parts.append(_BOX.pack(*low, *extent))
         seen = (face.look is not None) | min(face.lost, MAX_LOST) << 1
-        parts.append(bytes([seen, face.shape.frames if face.shape else 0]))
+        parts.append(_STATE.pack(seen, face.shape.frames if face.shape else 0, face.number))
         parts.append(((face.points - low) / extent * 65535 + 0.5).astype("<u2").tobytes())
         look = np.zeros(_LOOK_NUMBERS)
         if face.look is not None:
@@ -140,16 +143,17 @@ def _decode_face(raw: bytes, start: int, width: int, height: int) -> TrackedFace
     reach = 2.0 * max(width, height)
     if not np.isfinite(box).all() or np.abs(box).max() > reach or box[2:].min() < SMALLEST_FACE:
         return None
-    at = start + _BOX.size
-    quantised = np.frombuffer(raw, "<u2", POINTS * 2, at + 2).reshape(POINTS, 2)
+    seen, frames, number = _STATE.unpack_from(raw, start + _BOX.size)
+    at = start + _BOX.size + _STATE.size
+    quantised = np.frombuffer(raw, "<u2", POINTS * 2, at).reshape(POINTS, 2)
     points = (quantised / 65535.0 * box[2:] + box[:2]).astype(np.float32)
-    numbers = np.frombuffer(raw, "<f2", _LOOK_NUMBERS + _SHAPE_NUMBERS, at + 2 + _POINT_BYTES).astype(np.float32)
-    frames = min(raw[at + 1], MEMORY)
-    lost = raw[at] >> 1
-    if not raw[at] & 1 or not frames or not np.isfinite(numbers).all():
-        return TrackedFace(points, None, lost=lost)
+    numbers = np.frombuffer(raw, "<f2", _LOOK_NUMBERS + _SHAPE_NUMBERS, at + _POINT_BYTES).astype(np.float32)
+    lost = seen >> 1
+    number = number if number <= MAX_FACES else 0
+    if not seen & 1 or not frames or not np.isfinite(numbers).all():
+        return TrackedFace(points, None, lost=lost, number=number)
     look, mean = numbers[:_LOOK_NUMBERS], numbers[_LOOK_NUMBERS:].reshape(COEFFICIENTS, 2)
     gains = np.clip(look[:-2].reshape(GAIN_CELLS, GAIN_CELLS, 3), 1 / MAX_GAIN, MAX_GAIN)
     contrast, softness = float(np.clip(look[-2], *CONTRAST)), float(np.clip(look[-1], *SOFTNESS))
-    shape = RunningShape(np.clip(mean, -LARGEST, LARGEST), frames)
-    return TrackedFace(points, Look(gains, contrast, softness), shape, lost)
+    shape = RunningShape(np.clip(mean, -LARGEST, LARGEST), min(frames, MEMORY))
+    return TrackedFace(points, Look(gains, contrast, softness), shape, lost, number)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from prediction_model.faces.detect import BlazeFace, Detection, Detector
 from prediction_model.faces.dlib_detector import DlibDetector
 from prediction_model.faces.embed import SAME_PERSON, describe, distance
-from prediction_model.faces.finder import DETECT_EVERY, FaceFinder
+from prediction_model.faces.finder import DETECT_EVERY, FaceFinder, Found
 from prediction_model.faces.track import Track, TrackedFace
 from prediction_model.types import BgrFrame
 from tests.prediction_model.conftest import Frames
@@ -66,6 +68,37 @@ def test_a_face_that_is_hidden_is_kept_in_mind_and_found_again(frames: Frames, f
     again = finder.find(both, Track(kept, 1280, 480, 0, 0), 1 / 15)
     assert len(again.faces) == 2 and again.lost == []
     assert all(face.before for face in again.faces)
+
+
+def track_of(found: Found, width: int) -> Track:
+    """What the next frame is told of `found`."""
+    seen = [TrackedFace(face.mesh[:, :2], None, number=face.number) for face in found.faces]
+    return Track((*seen, *found.lost), width, 480, found.since_detection, 0)
+
+
+def numbers(found: Found) -> list[int]:
+    """The faces' numbers, from left to right."""
+    return [face.number for face in sorted(found.faces, key=lambda face: face.box.x)]
+
+
+def test_a_face_keeps_its_number_whoever_comes_and_goes(frames: Frames, finder: FaceFinder) -> None:
+    empty = np.full((480, 640, 3), 90, np.uint8)
+    alone = finder.find(np.hstack([empty, frames("w1")[0], empty]), None, 0.0)
+    assert numbers(alone) == [1]
+    three = np.hstack([frames("w2")[0], frames("w1")[0], frames("w2")[30]])
+    joined = finder.find(three, Track(track_of(alone, 1920).faces, 1920, 480, DETECT_EVERY, 0), 1 / 15)
+    left, middle, right = numbers(joined)
+    assert middle == 1 and {left, right} == {2, 3}
+    hidden = finder.find(np.hstack([frames("w2")[0], empty, frames("w2")[30]]), track_of(joined, 1920), 1 / 15)
+    assert numbers(hidden) == [left, right] and [face.number for face in hidden.lost] == [1]
+    back = finder.find(three, track_of(hidden, 1920), 1 / 15)
+    assert numbers(back) == [left, 1, right]
+
+
+def test_of_a_forged_track_no_two_faces_get_one_number(frames: Frames, finder: FaceFinder) -> None:
+    both = np.hstack([frames("w1")[0], frames("w2")[0]])
+    faces = [replace(face, number=2) for face in track_of(finder.find(both, None, 0.0), 1280).faces]
+    assert sorted(numbers(finder.find(both, Track(tuple(faces), 1280, 480, 0, 0), 1 / 15))) == [1, 2]
 
 
 def test_an_empty_frame_has_no_face(finder: FaceFinder) -> None:

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from prediction_model.errors import BadInstance
 from prediction_model.faces.shape import COEFFICIENTS, RunningShape
-from prediction_model.faces.track import MAX_CHARACTERS, Look, Track, TrackedFace, decode_track, encode_track
+from prediction_model.faces.track import (
+    MAX_CHARACTERS,
+    MAX_FACES,
+    VERSION,
+    Look,
+    Track,
+    TrackedFace,
+    decode_track,
+    encode_track,
+)
 
 RANDOM = np.random.default_rng(5)
 
@@ -53,10 +62,22 @@ def test_a_face_that_was_not_swapped_has_no_look() -> None:
 
 
 def test_a_lost_face_stays_lost_and_keeps_its_look() -> None:
-    face = dataclasses.replace(some_track(1).faces[0], lost=12)
+    face = dataclasses.replace(some_track(1).faces[0], lost=12, number=3)
     back = decode_track(encode_track(Track((face,), 640, 480, 0, 0)), 640, 480)
     assert back is not None
-    assert back.faces[0].lost == 12 and back.faces[0].look
+    assert back.faces[0].lost == 12 and back.faces[0].look and back.faces[0].number == 3
+
+
+def test_every_face_keeps_its_number_and_a_forged_one_is_none() -> None:
+    one, other = some_track().faces
+    faces = (dataclasses.replace(one, number=4), dataclasses.replace(other, look=None, shape=None, number=1))
+    text = encode_track(Track(faces, 640, 480, 0, 0))
+    back = decode_track(text, 640, 480)
+    assert back is not None and [face.number for face in back.faces] == [4, 1]
+    raw = bytearray(base64.b64decode(text))
+    raw[16 + 16 + 2] = MAX_FACES + 1  # header, box, two bytes of state
+    back = decode_track(base64.b64encode(raw).decode(), 640, 480)
+    assert back is not None and [face.number for face in back.faces] == [0, 1]
 
 
 def test_another_frame_size_starts_anew() -> None:
@@ -70,7 +91,7 @@ def test_none_is_no_track(absent: object) -> None:
 
 @pytest.mark.parametrize(
     "forged",
-    [17, ["a"], {"faces": []}, "not base64!", "A" * (MAX_CHARACTERS + 1), "é", base64.b64encode(b"\x01\x04").decode()],
+    [17, ["a"], {"faces": []}, "not base64!", "A" * (MAX_CHARACTERS + 1), "é", base64.b64encode(bytes([VERSION, 4])).decode()],
     ids=["number", "list", "object", "not base64", "too long", "not ASCII", "cut short"],
 )
 def test_what_is_no_track_is_refused(forged: object) -> None:
