@@ -12,6 +12,8 @@ from facedetect.signing import sign_operator
 
 NO_ANSWER = "The face swapping service does not answer. Try again in a moment."
 MAX_MESSAGE = 300
+TOLD = {"extra_missing", "face_model_missing", "too_many_trainings"}
+"""Error types of a service that answers and lacks something: its own sentence says what, and what to do."""
 
 
 class Refusal(Exception):
@@ -34,7 +36,8 @@ class Operator:
     def call(self, method: str, path: str, body: bytes = b"", media: str = "application/json") -> dict[str, Any]:
         """The answer's JSON object; empty for 204.
 
-        Raises Refusal for what the service cannot use, Unavailable where it does not answer or does not know us.
+        Raises Refusal for what the service cannot use, Unavailable where it lacks something (with its own sentence), does
+        not answer or does not know us.
         """
         headers = {"Content-Type": media, "Authorization": f"Bearer {sign_operator(self._settings)}"}
         seconds = self._settings.prediction_seconds
@@ -49,6 +52,8 @@ class Operator:
             message, type_ = str(error["message"])[:MAX_MESSAGE], str(error.get("type", ""))
         except (requests.RequestException, ValueError, KeyError, TypeError):
             raise Unavailable(NO_ANSWER) from None
+        if type_ in TOLD:
+            raise Unavailable(message)
         if answer.status_code >= 500 or answer.status_code in (401, 403, 408, 429):
             raise Unavailable(NO_ANSWER)
         raise Refusal(message, answer.status_code, type_)
