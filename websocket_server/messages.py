@@ -17,6 +17,8 @@ from errors import BadHello, BadMessage, BadOptions, EmptyPicture, UnknownMessag
 VERSION = 1
 MAX_TOKEN_CHARACTERS = 8192
 MAX_IDENTITY_CHARACTERS = 64
+FACE_NUMBERS = ("1", "2", "3", "4")
+"""The prediction tier follows no more faces."""
 DATA_URL_PREFIX = "data:image/"
 RESULT_DATA_URL_PREFIX = "data:image/jpeg;base64,"
 
@@ -24,20 +26,27 @@ JsonObject: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What frames are to become, from the next one on."""
+
+    identity: str
+    """Of every face that has none of its own."""
+    identities: Mapping[str, str]
+    """Number of a face → its own identity."""
+    options: JsonObject
+
+    @property
+    def worn(self) -> frozenset[str]:
+        """Every identity that a face may get."""
+        return frozenset((self.identity, *self.identities.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """The first message."""
 
     token: str = field(repr=False)
-    identity: str
-    options: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Another identity or other options, from the next frame on."""
-
-    identity: str
-    options: JsonObject
+    options: Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +127,14 @@ def check_options(options: Any) -> JsonObject:
     return options
 
 
-def _identity(message: JsonObject) -> str:
-    identity = message.get("identity")
-    if not isinstance(identity, str) or not 0 < len(identity) <= MAX_IDENTITY_CHARACTERS:
-        raise BadOptions(f"Expected identity to be a name of 1 to {MAX_IDENTITY_CHARACTERS} characters.")
-    return identity
+def _options(message: JsonObject) -> Options:
+    identities = message.get("identities", {})
+    if not isinstance(identities, dict) or any(number not in FACE_NUMBERS for number in identities):
+        raise BadOptions(f"Expected identities to be an object of face numbers, {' to '.join(FACE_NUMBERS[::3])}.")
+    for identity in (message.get("identity"), *identities.values()):
+        if not isinstance(identity, str) or not 0 < len(identity) <= MAX_IDENTITY_CHARACTERS:
+            raise BadOptions(f"Expected an identity to be a name of 1 to {MAX_IDENTITY_CHARACTERS} characters.")
+    return Options(message["identity"], identities, check_options(message.get("options", {})))
 
 
 def _token(message: JsonObject) -> str:
@@ -143,7 +155,7 @@ def decode_hello(text: str) -> Hello:
     if type(message.get("version")) is not int or message["version"] != VERSION:
         raise BadHello(f"Expected version {VERSION} of the stream in the hello. Reload the page.")
     try:
-        return Hello(_token(message), _identity(message), check_options(message.get("options", {})))
+        return Hello(_token(message), _options(message))
     except BadOptions as error:
         raise BadHello(str(error)) from None
 
@@ -156,7 +168,7 @@ def decode_text(text: str) -> Options | Renew:
         raise BadMessage("Expected a JSON object or a data URL; received some other text.") from None
     match message.get("type"):
         case "options":
-            return Options(_identity(message), check_options(message.get("options", {})))
+            return _options(message)
         case "renew":
             return Renew(_token(message))
         case other:

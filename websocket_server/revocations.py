@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import monotonic
 from typing import Any
@@ -44,9 +44,9 @@ class Revocations:
         self.cursor = 0
         self.connected = False
 
-    def check(self, session: str, identity: str) -> None:
-        """Raises Revoked where either is."""
-        for kind, id_ in (("session", session), ("identity", identity)):
+    def check(self, session: str, identities: Iterable[str]) -> None:
+        """Raises Revoked where the session or one of the identities is."""
+        for kind, id_ in (("session", session), *(("identity", identity) for identity in identities)):
             if (kind, id_) in self._revoked:
                 raise Revoked(f"This {kind} has been revoked.")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
@@ -84,9 +84,8 @@ class Session:
         self._token: SessionToken | None = None
         self._token_text = ""
         self._use: TokenUse | None = None
-        self._identity = ""
         self._pixels = self._settings.pixels
-        self._options: Mapping[str, Any] = {}
+        self._options = Options("", {}, {})
         self._track: Any = None
         self._counts = Counts()
         self._predicting = False
@@ -167,7 +166,7 @@ class Session:
 
     def _begin(self, hello: Hello) -> None:
         token = self._relay.tokens.session(hello.token)
-        self._check_identity(token, hello.identity)
+        self._check_identities(token, hello.options)
         now = monotonic()
         self._use = self._claims.enter_context(self._relay.registry.use_token(token, now))
         longest = min(self._settings.session_seconds, token.seconds or self._settings.session_seconds)
@@ -175,25 +174,25 @@ class Session:
         if left <= 0:
             raise SessionOver("The session has lasted as long as its token allows. Start another.")
         self._token, self._token_text = token, hello.token
-        self._identity, self._options = hello.identity, hello.options
+        self._options = hello.options
         self._pixels = min(self._settings.pixels, token.pixels or self._settings.pixels)
         self._stream.accept(now, left)
         fps = self._use.pace.rate
-        self._connection.send(replies.ready(token, hello.identity, self._settings, self._pixels, fps, left))
+        self._connection.send(replies.ready(token, hello.options.identity, self._settings, self._pixels, fps, left))
 
-    def _check_identity(self, token: SessionToken, identity: str) -> None:
-        """Raises IdentityNotAllowed, or Revoked."""
-        if identity not in token.identities:
+    def _check_identities(self, token: SessionToken, options: Options) -> None:
+        """Raises IdentityNotAllowed, or Revoked, where a face might get an identity that it may not."""
+        if not options.worn <= token.identities.keys():
             raise IdentityNotAllowed("The session token does not name this identity. Choose one that it names.")
-        self._relay.revocations.check(token.session, identity)
+        self._relay.revocations.check(token.session, options.worn)
 
     def _change(self, options: Options) -> None:
         try:
-            self._check_identity(self._checked_token(), options.identity)
+            self._check_identities(self._checked_token(), options)
         except (IdentityNotAllowed, Revoked) as error:
             self._tell(error)
             return
-        self._identity, self._options = options.identity, options.options
+        self._options = options
 
     def _renew(self, text: str) -> None:
         current = self._checked_token()
@@ -203,8 +202,8 @@ class Session:
             raise BadRenewal(str(error)) from None
         if token.session != current.session or token.expires <= current.expires:
             raise BadRenewal("Expected a token for this session that expires later than the last.")
-        if self._identity not in token.identities:
-            raise IdentityNotAllowed("The renewed token no longer names the identity in use.")
+        if not self._options.worn <= token.identities.keys():
+            raise IdentityNotAllowed("The renewed token no longer names an identity in use.")
         self._token, self._token_text = token, text
         self._connection.send(replies.renewed(token))
 
@@ -229,7 +228,9 @@ class Session:
         self._relay.metrics.frames_dropped.inc()
         self._counts.dropped += 1
         if not self._predicting and not frame.as_data_url:
-            self._send_result(frame, held("A newer frame came before there was room for this one.", self._identity))
+            self._send_result(
+                frame, held("A newer frame came before there was room for this one.", self._options.identity)
+            )
 
     def _fault(self, frame: Frame) -> NotFatal | None:
         if not frame.image:
@@ -276,11 +277,11 @@ class Session:
             waiting = waiting or self._take_newest()
             self._trouble = None
             self._tell(error, waiting.frame.sequence)
-            answer = held(str(error), self._identity)
+            answer = held(str(error), self._options.identity)
         except NotFatal as error:
             waiting = waiting or self._take_newest()
             self._suffer(error, waiting)
-            answer = held(str(error), self._identity)
+            answer = held(str(error), self._options.identity)
         else:
             self._trouble = None
         self._answer(waiting.frame, answer)
@@ -296,12 +297,13 @@ class Session:
     def _predict(self, backend: Backend, waiting: Waiting) -> Answer:
         token = self._checked_token()
         began = monotonic()
-        frame = waiting.frame
+        frame, wanted = waiting.frame, self._options
         request = PredictionRequest(
             image=frame.image,
             token=self._token_text,
-            identity=self._identity,
-            options=self._options,
+            identity=wanted.identity,
+            identities=wanted.identities,
+            options=wanted.options,
             track=self._track,
             trace=trace_id(token.session, frame.sequence),
             captured_us=min(frame.capture_us, LATEST_CAPTURE_US),
@@ -309,7 +311,7 @@ class Session:
         prediction = self._relay.balancer.predict(backend, request, still_newest=lambda: self._mailbox.empty)
         took = monotonic() - began
         # Once more: what was revoked while it was predicted is not shown.
-        self._relay.revocations.check(token.session, request.identity)
+        self._relay.revocations.check(token.session, wanted.worn)
         self._track = prediction.track
         metrics = self._relay.metrics
         metrics.queue.observe(began - waiting.since)
@@ -376,7 +378,7 @@ class Session:
         """The feed says that an identity or a session is revoked: end, if it is this one's."""
         if self._token is None:
             return
-        if (kind == "identity" and id_ == self._identity) or (kind == "session" and id_ == self._token.session):
+        if (kind == "identity" and id_ in self._options.worn) or (kind == "session" and id_ == self._token.session):
             self.end(Revoked(f"This {kind} has been revoked."))
 
 

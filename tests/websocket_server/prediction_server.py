@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(400, "unreadable_picture", f"Expected a JPEG, PNG or WebP picture; received {len(image)} bytes.")
         else:
             metadata = {
-                "faces": [{"box": [1, 2, 3, 4], "confidence": 0.9}],
+                "faces": [{"box": [1, 2, 3, 4], "confidence": 0.9, "number": 1}],
                 "swapped": mode != "hold",
                 "track": {"frame": seen["frames"]},
                 "timings_ms": {"decode": 1.0, "swap": 2.0},

@@ -101,6 +101,39 @@ def test_a_revoked_identity_stops_at_once_and_stays_revoked(
         assert again.close_code() == 4008
 
 
+@pytest.mark.parametrize("by", ["hello", "options"])
+def test_a_revoked_identity_of_one_face_stops_the_session_before_another_frame(
+    start_relay: StartRelay, start_predictor: Callable[[], PredictionServer], signer: Signer, feed: Feed, by: str
+) -> None:
+    predictor = start_predictor()
+    relay = start_relay(predictor, client_url=feed.url)
+    wait_until(lambda: bool(feed.polls), 5)
+    with Page(relay.address) as page:
+        begin = json.loads(hello(signer.token(), "p1"))
+        if by == "hello":
+            page.socket.send(json.dumps({**begin, "identities": {"2": "p2"}}))
+            page.text("ready")
+        else:
+            page.begin(signer.token(), "p1")
+            page.socket.send(json.dumps({"type": "options", "identity": "p1", "identities": {"2": "p2"}}))
+        assert page.swap().flags == Flag.SWAPPED
+        assert predictor.seen()["instance"]["options"] == {"identity": "p1", "identities": {"2": "p2"}}
+        shown = relay.metric('faceswap_relay_frames_total{what="out"}')
+        predictor.control("ok", seconds=0.5)
+        page.send()
+        time.sleep(0.2)  # the frame is under way
+        at = feed.revoke("identity", "p2")
+        assert page.close_code() == 4008
+        assert time.monotonic() - at < 1
+        assert relay.metric('faceswap_relay_frames_total{what="out"}') == shown
+    with Page(relay.address) as again:
+        again.begin(signer.token(), "p1")
+        again.socket.send(json.dumps({"type": "options", "identity": "p1", "identities": {"4": "p2"}}))
+        assert again.text("error")["code"] == "revoked"
+        again.swap()
+        assert "identities" not in predictor.seen()["instance"]["options"]
+
+
 def test_no_result_follows_a_revocation_even_of_a_frame_under_way(
     start_relay: StartRelay, start_predictor: Callable[[], PredictionServer], signer: Signer, feed: Feed
 ) -> None:
@@ -171,8 +204,8 @@ def test_a_feed_of_another_key_is_not_believed(signer: Signer) -> None:
     for forged in (Signer().feed(1, [entry]), signer.token(), "nonsense", signer.feed(1, [{"kind": "all"}])):
         with pytest.raises(BadToken):
             revocations.apply(forged)
-    revocations.check("session", "p1")
+    revocations.check("session", ["p2", "p1"])
     assert revocations.apply(signer.feed(1, [entry])) == [("identity", "p1")]
     assert revocations.apply(signer.feed(1, [entry])) == []
     with pytest.raises(Revoked):
-        revocations.check("session", "p1")
+        revocations.check("session", ["p2", "p1"])

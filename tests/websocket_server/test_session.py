@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from protocol import Flag
-from tests.websocket_server.page import JPEG, Page, Signer
+from tests.websocket_server.page import JPEG, Page, Signer, hello
 from tests.websocket_server.prediction_server import SWAPPED
 from tests.websocket_server.servers import PredictionServer, wait_until
 
@@ -50,6 +50,62 @@ def test_identity_options_track_token_and_trace_reach_the_prediction_service(
     assert result.metadata["identity"] == "p2"
     assert result.metadata["trace"] == "fedcba9876543210fedcba98" + "00000002"
     assert result.metadata["trace"] in second["traceparent"]
+
+
+def test_faces_get_identities_of_their_own_and_change_them_while_it_runs(
+    open_page: OpenPage, signer: Signer, predictor: PredictionServer
+) -> None:
+    page = open_page()
+    page.socket.send(json.dumps({**json.loads(hello(signer.token(), "p1")), "identities": {"1": "p2", "3": "p1"}}))
+    page.text("ready")
+    page.swap()
+    assert predictor.seen()["instance"]["options"] == {"identity": "p1", "identities": {"1": "p2", "3": "p1"}}
+    page.socket.send(json.dumps({"type": "options", "identity": "p2", "identities": {"4": "p1"}, "options": {}}))
+    page.swap()
+    assert predictor.seen()["instance"]["options"] == {"identity": "p2", "identities": {"4": "p1"}}
+    page.socket.send(json.dumps({"type": "options", "identity": "p1", "options": {}}))
+    page.swap()
+    assert predictor.seen()["instance"]["options"] == {"identity": "p1"}
+
+
+def test_a_face_gets_no_identity_that_the_token_does_not_name(
+    open_page: OpenPage, signer: Signer, predictor: PredictionServer
+) -> None:
+    refused = open_page()
+    refused.socket.send(json.dumps({**json.loads(hello(signer.token(), "p1")), "identities": {"1": "p3"}}))
+    assert refused.close_code() == 1008
+    assert refused.texts[-2]["code"] == "identity_not_allowed"
+    page = open_page()
+    page.begin(signer.token(), "p1")
+    page.socket.send(json.dumps({"type": "options", "identity": "p1", "identities": {"1": "p2", "2": "p3"}}))
+    assert page.text("error")["code"] == "identity_not_allowed"
+    page.swap()
+    assert predictor.seen()["instance"]["options"] == {"identity": "p1"}
+
+
+def test_a_renewed_token_must_still_name_every_identity_in_use(open_page: OpenPage, signer: Signer) -> None:
+    page = open_page()
+    session = "0123456789abcdef" * 2
+    page.socket.send(json.dumps({**json.loads(hello(signer.token(sub=session), "p1")), "identities": {"2": "p2"}}))
+    page.text("ready")
+    later = signer.token(seconds=400, sub=session, identities={"p1": ""})
+    page.socket.send(json.dumps({"type": "renew", "token": later}))
+    assert page.close_code() == 1008
+    assert page.texts[-2]["code"] == "identity_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "identities", [["p1"], {"0": "p1"}, {"5": "p1"}, {"01": "p1"}, {"1": None}, {"1": ""}, {"1": "p" * 65}, "p1", None]
+)
+def test_identities_that_are_none_are_refused_and_nothing_changes(
+    open_page: OpenPage, signer: Signer, predictor: PredictionServer, identities: object
+) -> None:
+    page = open_page()
+    page.begin(signer.token(), "p1")
+    page.socket.send(json.dumps({"type": "options", "identity": "p2", "identities": identities}))
+    assert page.text("error")["code"] == "bad_options"
+    page.swap()
+    assert predictor.seen()["instance"]["options"] == {"identity": "p1"}
 
 
 def test_a_data_url_is_answered_by_a_data_url(open_page: OpenPage, signer: Signer) -> None:

@@ -29,7 +29,7 @@ class PredictionRequest:
     """The session token: an instance's `session`."""
     identity: str
     options: Mapping[str, Any]
-    """As the page sent them, without `identity`."""
+    """As the page sent them, without `identity` and `identities`."""
     track: Any = field(default=None, repr=False)
     """Opaque: what the tier answered to the session's last frame."""
     trace: str = ""
@@ -38,13 +38,17 @@ class PredictionRequest:
     captured_us: int | None = None
     """Capture time in microseconds by the page's clock; smoothing needs the time between frames."""
 
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """Number of a face → its own identity."""
+
     def instance(self) -> JsonObject:
         """The instance of the prediction contract, without its image."""
+        identities = {"identities": dict(self.identities)} if self.identities else {}
         return {
             "session": self.token,
             "track": self.track,
             "captured_us": self.captured_us,
-            "options": {**self.options, "identity": self.identity},
+            "options": {**self.options, "identity": self.identity, **identities},
         }
 
     @property

@@ -49,8 +49,8 @@ test("knows every close code, and when to try again", () => {
 
 const text = golden("text");
 const makers = {
-  hello: ({ token, identity, options }) => protocol.hello(token, identity, options),
-  options: ({ identity, options }) => protocol.options(identity, options),
+  hello: ({ token, ...choice }) => protocol.hello(token, choice),
+  options: (choice) => protocol.options(choice),
   renew: ({ token }) => protocol.renew(token),
 };
 

@@ -115,9 +115,11 @@ export function decodeMessage(text) {
   return message;
 }
 
-export const hello = (token, identity, options) =>
-  JSON.stringify({ type: "hello", version: VERSION, token, identity, options });
-export const options = (identity, options) => JSON.stringify({ type: "options", identity, options });
+/** `identity` is everybody's; `identities`, where there are any: a face's number → its own. */
+export const hello = (token, { identity, identities, options }) =>
+  JSON.stringify({ type: "hello", version: VERSION, token, identity, identities, options });
+export const options = ({ identity, identities, options }) =>
+  JSON.stringify({ type: "options", identity, identities, options });
 export const renew = (token) => JSON.stringify({ type: "renew", token });
 
 /** Which frames the relay still owes an answer, and which answers may be drawn. */

@@ -8,9 +8,15 @@ const RENEW_AT = 0.6;
 
 /** What the server refused, in its own words. */
 export class Refused extends Error {
-  constructor(message, status) {
+  constructor(message, status, type) {
     super(message);
     this.status = status;
+    this.type = type;
+  }
+
+  /** Whether it may be granted later: the server is busy, or the session was renewed too late. */
+  get passes() {
+    return this.status >= 500 || (this.status === 403 && this.type !== "terms_not_accepted");
   }
 }
 
@@ -18,10 +24,11 @@ export class Refused extends Error {
 export class Tokens {
   #held = null;
 
-  /** @param {string} address @param {() => string} csrf */
-  constructor(address, csrf) {
+  /** @param {string} address @param {() => string} csrf @param {string} terms the version that the visitor accepts first */
+  constructor(address, csrf, terms) {
     this.address = address;
     this.csrf = csrf;
+    this.terms = terms;
   }
 
   /** The session token in hand, or null. */
@@ -31,7 +38,7 @@ export class Tokens {
 
   /** A fresh token: of the session in hand, else of a new one. Throws Refused, or TypeError when nobody answers. */
   async fetch() {
-    const body = new URLSearchParams(this.#held ? { renew: this.#held.token } : {});
+    const body = new URLSearchParams({ terms: this.terms, ...(this.#held && { renew: this.#held.token }) });
     const response = await fetch(this.address, {
       method: "POST",
       headers: { "X-CSRFToken": this.csrf(), Accept: "application/json" },
@@ -40,7 +47,7 @@ export class Tokens {
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
       if (response.status === 403) this.#held = null;
-      throw new Refused(answer.error?.message ?? response.statusText, response.status);
+      throw new Refused(answer.error?.message ?? response.statusText, response.status, answer.error?.type);
     }
     this.#held = answer;
     return answer;
@@ -77,7 +84,7 @@ export class Stream extends EventTarget {
     return this.#epoch;
   }
 
-  /** Connect, and stay connected until `stop`. `choice` is {identity, options}. */
+  /** Connect, and stay connected until `stop`. `choice` is {identity, identities, options}. */
   start(choice) {
     this.#choice = choice;
     this.#active = true;
@@ -96,7 +103,7 @@ export class Stream extends EventTarget {
   /** From the next frame on. */
   choose(choice) {
     this.#choice = choice;
-    if (this.#active) this.#worker.postMessage({ type: "options", ...choice });
+    if (this.#active) this.#worker.postMessage({ type: "options", choice });
   }
 
   send(bitmap, captureUs) {
@@ -118,12 +125,12 @@ export class Stream extends EventTarget {
     try {
       const { token, websocket_url: url, expires } = await this.tokens.fetch();
       if (epoch !== this.#epoch) return;
-      this.#worker.postMessage({ type: "open", epoch, url, token, ...this.#choice });
+      this.#worker.postMessage({ type: "open", epoch, url, token, choice: this.#choice });
       this.#renewAt(expires);
     } catch (error) {
       if (epoch !== this.#epoch) return;
-      const again = !(error instanceof Refused) || error.status >= 500 || error.status === 403;
-      this.#lost(error instanceof Refused ? error.message : "", again);
+      const refused = error instanceof Refused;
+      this.#lost(refused ? error.message : "", !refused || error.passes);
     }
   }
 

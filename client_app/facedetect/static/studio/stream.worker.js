@@ -24,11 +24,11 @@ class Connection {
   #sentAt = new Map();
   #last = null;
 
-  constructor({ epoch, url, token, identity, options }) {
+  constructor({ epoch, url, token, choice }) {
     this.epoch = epoch;
     this.#socket = new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
-    this.#socket.addEventListener("open", () => this.#socket.send(protocol.hello(token, identity, options)));
+    this.#socket.addEventListener("open", () => this.#socket.send(protocol.hello(token, choice)));
     this.#socket.addEventListener("message", ({ data }) => this.#receive(data));
     this.#socket.addEventListener("close", ({ code, reason }) => this.#closed(code, reason));
   }
@@ -143,7 +143,7 @@ const HANDLERS = {
   encoding({ quality, side }) {
     encoding = { quality, side };
   },
-  options: ({ identity, options }) => connection?.tell(protocol.options(identity, options)),
+  options: ({ choice }) => connection?.tell(protocol.options(choice)),
   renew: ({ token }) => connection?.tell(protocol.renew(token)),
   close() {
     const closing = connection;
