@@ -134,16 +134,18 @@ class FaceFinder:
 
 def _numbered(faces: Sequence[FoundFace], missing: Sequence[TrackedFace]) -> list[FoundFace]:
     """`faces`, each with the number that it had, or else the lowest that no other has; one that is missing keeps its
-    own while there is another to give, because it may come back."""
-    taken: set[int] = set()
-    kept = []
+    own while there is another to give, because it may come back.
+
+    New ones are numbered from left to right: people who sit still get the same numbers when the track begins anew."""
+    numbers: list[int] = []
     for face in faces:
-        number = face.before.number if face.before and face.before.number not in taken else 0
-        kept.append(number)
-        taken.add(number)
+        number = face.before.number if face.before else 0
+        numbers.append(0 if number in numbers else number)
     wanted = {face.number for face in missing}
-    free = sorted(set(range(1, MAX_FACES + 1)) - taken, key=lambda number: (number in wanted, number))
-    return [replace(face, number=number or free.pop(0)) for face, number in zip(faces, kept, strict=True)]
+    free = sorted(set(range(1, MAX_FACES + 1)) - set(numbers), key=lambda number: (number in wanted, number))
+    for place in sorted(range(len(faces)), key=lambda place: faces[place].box.x):
+        numbers[place] = numbers[place] or free.pop(0)
+    return [replace(face, number=number) for face, number in zip(faces, numbers, strict=True)]
 
 
 def _size(points: npt.NDArray[np.float32]) -> float:
