@@ -55,7 +55,7 @@ def test_a_running_session_and_its_end(scheme: Page) -> None:
     scheme.locator("#compare").click()
     assert findings(scheme) == []
     scheme.locator("#start").click()
-    scheme.wait_for_function("document.body.dataset.state === 'stopped'")
+    scheme.wait_for_function("() => document.body.dataset.state === 'stopped'")
     assert findings(scheme) == []
 
 
@@ -65,5 +65,5 @@ def test_trouble(scheme: Page) -> None:
     )
     scheme.locator("#start").click()
     scheme.locator("#terms-accept").click()
-    scheme.wait_for_function("document.body.dataset.state === 'error'")
+    scheme.wait_for_function("() => document.body.dataset.state === 'error'")
     assert findings(scheme) == []

@@ -58,7 +58,7 @@ def test_ones_own_face_from_camera_to_gallery_to_nothing(page: Page, root: Path,
     other.on("dialog", lambda dialog: dialog.accept())
     other.get_by_role("button", name="Delete").click()
     expect(other.locator(".revoke")).to_have_count(0)
-    page.wait_for_function("document.body.dataset.state === 'error'")
+    page.wait_for_function("() => document.body.dataset.state === 'error'")
     page.reload()
     expect(mine).to_have_count(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,14 +13,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 HERE = Path(__file__).resolve().parent
 RELAY_FOLDER = HERE.parent.parent / "websocket_server"
 START_SECONDS = 20.0
+
+Result = TypeVar("Result")
 
 
 def free_port() -> int:
@@ -48,6 +52,12 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]
             return error.code, error.read()
     except OSError:
         return 0, b""
+
+
+def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
+    """`asyncio.run` in a thread of its own: Playwright's event loop holds the main one after a browser test."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 @dataclass
@@ -131,6 +141,10 @@ class RelayServer(Process):
         gunicorn = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-k", "flask_sockets.worker"]
         command = [*gunicorn, "--no-control-socket", *options, app]
         super().__init__(command, port, folder, {"PYTHONDONTWRITEBYTECODE": "1", **environment}, log)
+
+    def answers(self) -> bool:
+        """By HTTP, not only by TCP: a SIGTERM is lost on a gunicorn whose worker is not up."""
+        return super().answers() and get(self.url)[0] != 0
 
     @property
     def address(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import kosoku
 import pytest
 
 from tests.websocket_server.conftest import HERE
-from tests.websocket_server.servers import RELAY_FOLDER, RelayServer
+from tests.websocket_server.servers import RELAY_FOLDER, RelayServer, run_apart
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +23,7 @@ MIB = 1 << 20
 def run_cases(address: str, include: list[str] | None = None) -> list[Any]:
     """The result of each case, whether it passed or not."""
     try:
-        return list(asyncio.run(kosoku.run_fuzzingclient(address, include, ["12.*", "13.*"])))
+        return list(run_apart(kosoku.run_fuzzingclient(address, include, ["12.*", "13.*"])))
     except kosoku.FailureError as failure:
         return list(failure.results)
 

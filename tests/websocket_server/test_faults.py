@@ -27,7 +27,7 @@ from benchmarks.relay import Load, Measured, play_page
 from protocol import Flag, Result
 from tests.websocket_server.conftest import environment_of
 from tests.websocket_server.page import JPEG, Page, Signer, hello
-from tests.websocket_server.servers import PredictionServer, RelayServer, get, wait_until
+from tests.websocket_server.servers import PredictionServer, RelayServer, get, run_apart, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def play(relay: RelayServer, signer: Signer, load: Load) -> Measured:
         )
         await asyncio.gather(*pages)
 
-    asyncio.run(play_all())
+    run_apart(play_all())
     return measured
 
 
