@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import sha256
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -97,6 +98,7 @@ def sign(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
+@login_not_required
 @require_http_methods(["GET", "POST"])
 @ensure_csrf_cookie
 @never_cache

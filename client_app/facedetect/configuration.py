@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ import environ
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENV_FILE = ROOT / ".env"
 PREFIX = "FACESWAP_"
+LOGINS = ("open", "required")
 DJANGO_NAMES = ("secret_key", "debug", "allowed_hosts", "database_url")
 """Settings that keep the names everybody knows from Django."""
 
@@ -39,6 +41,16 @@ class Settings:
     prediction_seconds: float = setting(15.0, "deadline of one picture")
     gallery: str = setting("prediction_model/identities/gallery", "folder of the identity packages that are offered")
     behind_proxy: bool = setting(False, "1 where a proxy sets X-Forwarded-Proto (App Engine is known without it)")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        (), "networks whose X-Forwarded-For is believed, comma-separated"
+    )
+    login: str = setting("open", "`required`: everything but the public pages asks for a login; `open`: nothing does")
+    login_failures: int = setting(5, "wrong passwords from one address after which it is locked out")
+    login_lockout_minutes: int = setting(15, "for how long")
+    visitor_sessions_per_hour: int = setting(60, "most sessions and pictures of one visitor who is not logged in")
+    visitor_minutes_per_day: int = setting(720, "most minutes of that visitor's sessions")
+    address_sessions_per_hour: int = setting(240, "the same of one address (IPv6: one /64), whoever is behind it")
+    address_minutes_per_day: int = setting(7200, "most minutes of that address's sessions")
     session_fps: int = setting(30, "most frames a second of one session")
     session_pixels: int = setting(1280 * 720, "most pixels of a session's frame")
     session_minutes: int = setting(60, "longest session, in minutes")
@@ -60,12 +72,17 @@ def environment_name(name: str) -> str:
 def _parse(env: environ.Env, name: str, default: Any) -> Any:
     variable = environment_name(name)
     try:
+        if name == "trusted_proxies":
+            return tuple(ip_network(part.strip(), strict=False) for part in env.list(variable) if part.strip())
         if isinstance(default, tuple):
             return tuple(part for part in env.list(variable) if part)
         if isinstance(default, bool):
             return env.bool(variable)
         if isinstance(default, str):
-            return env.str(variable).strip()
+            text = env.str(variable).strip()
+            if name == "login" and text not in LOGINS:
+                raise ValueError(f"expected {' or '.join(LOGINS)}, received {text!r}")
+            return text
         number = type(default)(env.str(variable))
         if not 0 < number < float("inf"):
             raise ValueError(f"expected more than 0, received {number}")

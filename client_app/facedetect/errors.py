@@ -5,7 +5,10 @@ ClientError 500
 │   ├── UnknownIdentity 404
 │   └── PictureTooLarge 413
 ├── RefusedPicture 422
+├── NotLoggedIn 401
 ├── NotAllowed 403
+│   └── TermsNotAccepted 403
+├── TooMuch 429
 └── Unavailable 503
 """
 
@@ -17,6 +20,8 @@ class ClientError(Exception):
 
     status = 500
     type = "internal"
+    retry_after: int | None = None
+    """Seconds, where it is known when to come again."""
 
 
 class BadRequest(ClientError):
@@ -52,6 +57,30 @@ class NotAllowed(ClientError):
 
     status = 403
     type = "not_allowed"
+
+
+class TermsNotAccepted(NotAllowed):
+    """The visitor has not accepted the terms in force."""
+
+    type = "terms_not_accepted"
+
+
+class NotLoggedIn(ClientError):
+    """This server asks for a login (`FACESWAP_LOGIN=required`)."""
+
+    status = 401
+    type = "not_logged_in"
+
+
+class TooMuch(ClientError):
+    """More than a limit allows; the message says when to come again."""
+
+    status = 429
+    type = "too_much"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(ClientError):

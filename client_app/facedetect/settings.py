@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import environ
@@ -23,7 +24,14 @@ ALLOWED_HOSTS = list(FACESWAP.allowed_hosts)
 
 INSTALLED_APPS = [
     "facedetect",  # before staticfiles: its runserver is the one to run
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "axes",
+    "access",
     "identities",
     "exports",
     "audit",
@@ -33,10 +41,15 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "facedetect.middleware.permissions_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    *(["access.login.LoginRequired"] if FACESWAP.login == "required" else []),
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # the last, as it asks to be
 ]
 ROOT_URLCONF = "facedetect.urls"
 WSGI_APPLICATION = "facedetect.wsgi.application"
@@ -44,7 +57,13 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
     }
 ]
 
@@ -52,6 +71,26 @@ DATABASES = {"default": environ.Env.db_url_config(FACESWAP.database_url)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3") and DATABASES["default"]["NAME"] != ":memory:":
     DATABASES["default"]["NAME"] = str(ROOT / DATABASES["default"]["NAME"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "studio"
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+
+# Against guessing. Whoever is locked out is so by address, so that nobody can lock another out by their name.
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_CLIENT_IP_CALLABLE = "access.addresses.login_address"
+AXES_FAILURE_LIMIT = FACESWAP.login_failures
+AXES_COOLOFF_TIME = timedelta(minutes=FACESWAP.login_lockout_minutes)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "access.login.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # who logged in, and from where, is kept no longer than a lockout lasts
+AXES_VERBOSE = False
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]

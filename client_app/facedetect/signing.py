@@ -46,19 +46,17 @@ def _sign(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
     return jwt.encode({"iss": ISSUER, "iat": now, "exp": now + seconds, **claims}, key, algorithm=ALGORITHM)
 
 
-def sign_session(settings: Settings, session: str, identities: Mapping[str, str]) -> str:
-    """The token of `session` (32 hex digits), which may use `identities`: id → hash of its consent ("": synthetic)."""
-    limits = {
-        "fps": settings.session_fps,
-        "pixels": settings.session_pixels,
-        "minutes": settings.session_minutes,
-    }
+def sign_session(settings: Settings, session: str, identities: Mapping[str, str], limits: Mapping[str, int]) -> str:
+    """The token of `session` (32 hex digits), which may use `identities`: id → hash of its consent ("": synthetic).
+
+    `limits` are `fps`, `pixels` and `minutes`.
+    """
     claims = {
         "aud": SESSION_AUDIENCES,
         "sub": session,
         "jti": secrets.token_hex(16),
         "identities": dict(identities),
-        "limits": limits,
+        "limits": dict(limits),
     }
     return _sign(settings, claims, SESSION_SECONDS)
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
@@ -17,6 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
+from access import acceptance, limits
+from access.terms import DOCUMENT
 from audit.chain import record
 from audit.models import AuditEntry
 from facedetect import revocations, signing
@@ -26,13 +29,11 @@ from facedetect.gallery import Card, read_gallery
 from facedetect.prediction import PredictionClient
 from identities.encryption import decrypt
 from identities.models import Identity
-from identities.visitor import owned
+from identities.visitor import owned, remember
 
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
 PORTRAIT_CACHE_SECONDS = 3600
-TERMS_VERSION = "2026-11"
-"""Of the terms that a visitor accepts before the first Start; a new one is asked for again."""
 
 View = Callable[..., HttpResponseBase]
 
@@ -53,10 +54,15 @@ def tells_errors(view: View) -> View:
 
 
 def error_response(request: HttpRequest, error: ClientError) -> HttpResponse:
+    response: HttpResponse
     if request.headers.get("Accept", "").startswith("text/html"):
-        return render(request, "studio/message.html", {"message": str(error)}, status=error.status)
-    body = {"error": {"code": error.status, "type": error.type, "message": str(error)}}
-    return JsonResponse(body, status=error.status)
+        response = render(request, "studio/message.html", {"message": str(error)}, status=error.status)
+    else:
+        body = {"error": {"code": error.status, "type": error.type, "message": str(error)}}
+        response = JsonResponse(body, status=error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -98,7 +104,7 @@ def studio(request: HttpRequest) -> HttpResponseBase:
     return render(
         request,
         "studio/page.html",
-        {"cards": list(offered(request).values()), "limits": FACESWAP, "terms_version": TERMS_VERSION},
+        {"cards": list(offered(request).values()), "limits": FACESWAP, **acceptance.shown(request)},
     )
 
 
@@ -112,7 +118,7 @@ def stage(request: HttpRequest) -> HttpResponseBase:
     if identity and identity not in offered(request):
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
     return render(
-        request, "studio/stage.html", {"terms_version": TERMS_VERSION, "first": next(iter(offered(request)), "")}
+        request, "studio/stage.html", {"first": next(iter(offered(request)), ""), **acceptance.shown(request)}
     )
 
 
@@ -137,16 +143,20 @@ def portrait(request: HttpRequest, identity: str) -> HttpResponseBase:
 @never_cache
 @tells_errors
 def session(request: HttpRequest) -> HttpResponseBase:
-    """A session token: of a new session, or of the one whose token is sent as `renew`."""
+    """A session token: of a new session, or of the one whose token is sent as `renew`; for who accepted the terms."""
+    visitor = acceptance.require(request)
     held = request.POST.get("renew")
     name = signing.session_of(FACESWAP, held) if held else secrets.token_hex(SESSION_BYTES)
     if held and revocations.revoked("session", name):
         raise NotAllowed("This session has been revoked.")
+    limits.grant(request, visitor, name)
+    acceptance.record(visitor)
     cards = offered(request)
-    token = signing.sign_session(FACESWAP, name, identities_of(cards))
+    token = signing.sign_session(FACESWAP, name, identities_of(cards), limits.token_limits())
     if not held:
-        record(AuditEntry.Event.SESSION_STARTED, session=name, details={"identities": len(cards)})
-    return JsonResponse(
+        details: dict[str, int | str] = {"identities": len(cards), "terms": DOCUMENT}
+        record(AuditEntry.Event.SESSION_STARTED, session=name, details=details)
+    response = JsonResponse(
         {
             "token": token,
             "session": name,
@@ -154,6 +164,8 @@ def session(request: HttpRequest) -> HttpResponseBase:
             "websocket_url": FACESWAP.websocket_url,
         }
     )
+    remember(response, visitor)
+    return response
 
 
 @cache
@@ -175,8 +187,10 @@ def image(request: HttpRequest) -> HttpResponseBase:
     cards, identity = offered(request), request.POST.get("identity", "")
     if identity not in cards:
         raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
-    name = secrets.token_hex(SESSION_BYTES)
-    token = signing.sign_session(FACESWAP, name, identities_of(cards))
+    visitor, name = acceptance.require(request), secrets.token_hex(SESSION_BYTES)
+    limits.grant(request, visitor, name, seconds=0)
+    acceptance.record(visitor)
+    token = signing.sign_session(FACESWAP, name, identities_of(cards), limits.token_limits())
     record(AuditEntry.Event.PICTURE_SWAPPED, session=name, identity=identity, consent_hash=cards[identity].consent_hash)
     instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
     answer = prediction_client().swap(picture.read(), instance)
@@ -185,9 +199,11 @@ def image(request: HttpRequest) -> HttpResponseBase:
     response = HttpResponse(answer.image, content_type="image/jpeg")
     response.headers["X-Faceswap-Swapped"] = "true" if answer.fields.get("swapped") else "false"
     response.headers["Content-Disposition"] = 'inline; filename="ai-modified.jpg"'
+    remember(response, visitor)
     return response
 
 
+@login_not_required
 @require_GET
 @never_cache
 @tells_errors
@@ -202,6 +218,7 @@ def feed(request: HttpRequest) -> HttpResponseBase:
     return JsonResponse({"feed": signing.sign_feed(FACESWAP, cursor, entries)})
 
 
+@login_not_required
 @require_GET
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -209,6 +226,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
 
 
+@login_not_required
 @require_GET
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import cache
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -113,6 +114,7 @@ def revoke(request: HttpRequest, identity: str) -> HttpResponseBase:
     return JsonResponse({"revoked": identity})
 
 
+@login_not_required
 @require_http_methods(["GET", "POST"])
 @ensure_csrf_cookie
 @never_cache

@@ -275,6 +275,7 @@ class TestPhoto:
         file = bytes(cv2.imencode(".jpg", photo)[1])
         page.locator("#photo summary").click()
         page.locator("#picture").set_input_files({"name": "me.jpg", "mimeType": "image/jpeg", "buffer": file})
+        page.get_by_label("I agree to the terms").check()
         page.get_by_role("button", name="Swap the face").click()
         expect(page.locator("#picture-status")).to_have_text("Done.")
         encoded = page.evaluate(
@@ -298,6 +299,7 @@ class TestPhoto:
         page.locator("#picture").set_input_files(
             {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture"}
         )
+        page.get_by_label("I agree to the terms").check()
         page.get_by_role("button", name="Swap the face").click()
         expect(page.locator("#picture-status")).to_contain_text("Expected JPEG")
         expect(page.locator("#picture-result")).to_be_hidden()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+FORM = "application/x-www-form-urlencoded"
 
 
 def base64url(raw: bytes) -> str:
@@ -59,17 +61,28 @@ def free_port() -> int:
 
 
 class Visitor:
-    """A browser's share of the conversation: cookies, the CSRF token, a session."""
+    """A browser's share of the conversation: cookies, the CSRF token, the terms accepted, a session."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, headers: dict[str, str] | None = None, login: str = "") -> None:
+        """`login`: the cookie of somebody who is logged in."""
         self.address = address
         self.http = requests.Session()
+        self.http.headers.update(headers or {})
+        if login:
+            self.http.cookies.set("sessionid", login)
         # gunicorn ends idle connections after 2 s, and a slow machine would meet one that is just being ended.
         self.http.headers["Connection"] = "close"
-        self.http.get(f"{address}/", timeout=10).raise_for_status()
+        page = self.http.get(f"{address}/", timeout=10)
+        page.raise_for_status()
         self.http.headers["X-CSRFToken"] = self.http.cookies["csrftoken"] or ""
-        answer = self.post("/session", b"", "application/x-www-form-urlencoded").json()
-        self.token, self.session = str(answer["token"]), str(answer["session"])
+        self.terms = re.findall(r'data-terms="([^"]+)"', page.text)[0]
+
+    def start(self) -> Visitor:
+        """With a session of its own, and the terms accepted, as the page does it."""
+        answer = self.post("/session", f"terms={self.terms}".encode(), FORM)
+        answer.raise_for_status()
+        self.token, self.session = str(answer.json()["token"]), str(answer.json()["session"])
+        return self
 
     def post(self, path: str, body: bytes, media: str, **headers: str) -> requests.Response:
         return self.http.post(self.address + path, body, headers={"Content-Type": media, **headers}, timeout=20)
@@ -92,13 +105,13 @@ class Client:
     watermark_key: bytes
     environment: dict[str, str]
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, **environment: str) -> str:
         """What `python manage.py …` prints, beside the server."""
         command = [sys.executable, "manage.py", *arguments]
         ran = subprocess.run(
             command,
             cwd=ROOT / "client_app",
-            env=self.environment,
+            env=self.environment | environment,
             capture_output=True,
             text=True,
             check=True,
@@ -107,16 +120,16 @@ class Client:
         return ran.stdout
 
     def visitor(self) -> Visitor:
-        return Visitor(self.address)
+        """One with a running session."""
+        return Visitor(self.address).start()
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    folder = tmp_path_factory.mktemp("client")
+@contextmanager
+def served(folder: Path, **settings: str) -> Iterator[Client]:
+    """The client by itself, by gunicorn, with a database of its own; nobody answers at the prediction service."""
     (folder / "tmp").mkdir()
-    key, watermark_key = Ed25519PrivateKey.generate(), secrets.token_bytes(32)
-    own, marks = free_port(), free_port()
-    address, reader = f"http://127.0.0.1:{own}", f"http://127.0.0.1:{marks}"
+    key, watermark_key, port = Ed25519PrivateKey.generate(), secrets.token_bytes(32), free_port()
+    address = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
         "DEBUG": "1",
@@ -124,21 +137,30 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "FACESWAP_SIGNING_KEY": base64url(key.private_bytes_raw()),
         "FACESWAP_VERIFY_KEY": base64url(key.public_key().public_bytes_raw()),
         "FACESWAP_WATERMARK_KEY": base64url(watermark_key),
-        "FACESWAP_PREDICTION_URL": reader,
+        "FACESWAP_PREDICTION_URL": "http://127.0.0.1:9",
         "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
         "FACESWAP_IDENTITY_STORE": str(folder / "identities"),
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
         "TMPDIR": str(folder / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **settings,
     }
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT / "client_app", env=environment, check=True
-    )
-    gunicorn = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{own}", "--threads", "8", "--no-control-socket"]
+    client = Client(address, folder, watermark_key, environment)
+    client.manage("migrate", "--verbosity=0")
+    gunicorn = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "--threads", "8", "--no-control-socket"]
+    command = [*gunicorn, "facedetect.wsgi:application"]
+    with running(command, ROOT / "client_app", environment, f"{address}/healthz"):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Beside the prediction service."""
+    port = free_port()
+    reader = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
-        serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(marks)]
-        stack.enter_context(running(serve, ROOT, environment, reader))
-        stack.enter_context(
-            running([*gunicorn, "facedetect.wsgi:application"], ROOT / "client_app", environment, f"{address}/healthz")
-        )
-        yield Client(address, folder, watermark_key, environment)
+        folder = tmp_path_factory.mktemp("client")
+        client = stack.enter_context(served(folder, FACESWAP_PREDICTION_URL=reader))
+        serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(port)]
+        stack.enter_context(running(serve, ROOT, client.environment, reader))
+        yield client

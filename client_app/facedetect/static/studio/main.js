@@ -15,7 +15,7 @@ const TOAST_MS = 6_000;
 const FIELDS = ["strength", "mouth", "eyes", "faces", "bystanders", "engine", "sound"];
 
 const chosen = preferences.load();
-const tokens = new Tokens(body.dataset.session, csrf);
+const tokens = new Tokens(body.dataset.session, csrf, body.dataset.terms);
 const stream = new Stream(body.dataset.worker, tokens);
 const frame = $("#frame");
 const canvas = $("#screen");

@@ -13,7 +13,7 @@ const $ = (selector) => document.querySelector(selector);
 const named = new URLSearchParams(location.search);
 const chosen = { ...preferences.load(), ...Object.fromEntries(named) };
 
-const tokens = new Tokens(body.dataset.session, () => $("[name=csrfmiddlewaretoken]").value);
+const tokens = new Tokens(body.dataset.session, () => $("[name=csrfmiddlewaretoken]").value, body.dataset.terms);
 const stream = new Stream(body.dataset.worker, tokens);
 const studio = new Studio({ video: $("#camera"), canvas: $("#screen"), stream });
 

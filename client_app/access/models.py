@@ -1,0 +1,77 @@
+"""What is kept about visitors: which terms they accepted, and for a day, how much they used. No name, no address."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+MOST = 100_000_000
+"""No limit can be set higher."""
+
+
+class TermsAcceptance(models.Model):
+    """A visitor accepted one version of the terms."""
+
+    visitor: models.CharField[str, str] = models.CharField(max_length=32)
+    version: models.CharField[str, str] = models.CharField(max_length=16)
+    document: models.CharField[str, str] = models.CharField(max_length=64, help_text="SHA-256 of the terms' text")
+    at: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["visitor", "version"], name="one_acceptance_of_each_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.visitor[:8]}"
+
+
+class Grant(models.Model):
+    """A session that got tokens, or a picture that was swapped; kept for a day, to count it."""
+
+    session: models.CharField[str, str] = models.CharField(primary_key=True, max_length=32)
+    visitor: models.CharField[str, str] = models.CharField(max_length=32)
+    address: models.CharField[str, str] = models.CharField(
+        max_length=64, help_text="keyed hash; the address is not kept"
+    )
+    started: models.DateTimeField[datetime, datetime] = models.DateTimeField()
+    until: models.DateTimeField[datetime, datetime] = models.DateTimeField(db_index=True, help_text="its tokens' end")
+    seconds: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(help_text="for which it had tokens")
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["visitor", "until"]),
+            models.Index(fields=["address", "until"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.session
+
+
+class Limit(models.Model):
+    """A limit that an operator changed in the admin; empty, the setting of the same name holds."""
+
+    class Name(models.TextChoices):
+        """Fields of `configuration.Settings`."""
+
+        VISITOR_SESSIONS_PER_HOUR = "visitor_sessions_per_hour"
+        VISITOR_MINUTES_PER_DAY = "visitor_minutes_per_day"
+        ADDRESS_SESSIONS_PER_HOUR = "address_sessions_per_hour"
+        ADDRESS_MINUTES_PER_DAY = "address_minutes_per_day"
+        SESSION_FPS = "session_fps"
+        SESSION_PIXELS = "session_pixels"
+        SESSION_MINUTES = "session_minutes"
+
+    name: models.CharField[str, str] = models.CharField(primary_key=True, max_length=32, choices=Name.choices)
+    value: models.PositiveIntegerField[int | None, int | None] = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST)]
+    )
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
