@@ -34,6 +34,7 @@ class AuditEntry(models.Model):
         IDENTITY_REVOKED = "identity_revoked"
         SESSION_REVOKED = "session_revoked"
         REMOVAL_REQUESTED = "removal_requested"
+        REMOVAL_CLOSED = "removal_closed"
 
     number: models.BigIntegerField[int, int] = models.BigIntegerField(primary_key=True)
     """1, 2, 3, …: two writers cannot both follow the same entry."""

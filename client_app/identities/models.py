@@ -89,6 +89,9 @@ class RemovalRequest(models.Model):
     what: models.TextField[str, str] = models.TextField(
         max_length=2000, help_text="which identity, or where it was seen"
     )
+    identity: models.CharField[str, str] = models.CharField(
+        max_length=64, blank=True, help_text="id of the identity that it turned out to be about"
+    )
     received: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
     due: models.DateTimeField[datetime, datetime] = models.DateTimeField()
     closed: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
