@@ -34,6 +34,8 @@ class Settings:
     )
     gallery: str = setting("", "folder of the gallery's identity packages; empty: the shipped one")
     identity_store: str = setting("var/identities", "folder or fsspec URL of enrolled identity packages")
+    trainings: str = setting("var/trainings", "folder of the trainings that enrolled people start, while they run")
+    training_seconds: int = setting(720, "how long such a training learns, in seconds")
     detector: str = setting("blazeface", "what finds faces: blazeface or dlib")
     max_pixels: int = setting(4096 * 4096, "most pixels of a picture; larger ones are refused before they are decoded")
 

@@ -10,9 +10,8 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from prediction_model.errors import BadInstance, BadToken
+from prediction_model.errors import BadInstance, BadToken, PredictionError
 from prediction_model.faces.eyes import EyeLids
 from prediction_model.identities.package import IDENTITY_ID
 from prediction_model.picture import read_picture
@@ -29,10 +28,9 @@ PICTURE_BYTES = 12 << 20
 FILE_BYTES = 32 << 20
 JSON_BYTES = 64 << 10
 FILM = "video/mp4"
-TRAININGS = Path("var") / "trainings"
 BEARER = "Bearer "
 
-INSPECT, MARKS, START_TRAINING = "/v1/faces:inspect", "/v1/marks:read", "/v1/trainings"
+INSPECT, MARKS, TRAININGS = "/v1/faces:inspect", "/v1/marks:read", "/v1/trainings"
 IDENTITY = re.compile(r"/v1/identities/([^/]{1,64})")
 TRAINING = re.compile(r"/v1/trainings/([^/]{1,64})")
 
@@ -43,22 +41,23 @@ Read = Callable[[int], bytes]
 class StudioCalls:
     """Answers the studio calls around one model."""
 
-    def __init__(self, model: ModelPrediction, trainings: Path = ROOT / TRAININGS) -> None:
+    def __init__(self, model: ModelPrediction) -> None:
         self._model = model
         self._local = threading.local()
-        place = model.settings.identity_store
+        settings = model.settings
+        place = settings.identity_store
         self._enrolment = Enrolment(
             place if "://" in place else str(ROOT / place), model.gallery, model.identities, model.tokens
         )
-        self._trainings = Trainings(trainings, self._enrolment)
+        self._trainings = Trainings(ROOT / settings.trainings, self._enrolment, settings.training_seconds)
 
     def route(self, method: str, path: str) -> str | None:
         """The call's name; None where it is none of these."""
         for name, known, pattern in (
             ("faces:inspect", ("POST",), INSPECT),
             ("marks:read", ("POST",), MARKS),
-            ("trainings", ("POST",), START_TRAINING),
-            ("trainings", ("GET",), TRAINING),
+            ("trainings", ("GET", "POST"), TRAININGS),
+            ("trainings", ("GET", "DELETE"), TRAINING),
             ("identities", ("PUT", "DELETE"), IDENTITY),
         ):
             if method in known and (path == pattern if isinstance(pattern, str) else pattern.fullmatch(path)):
@@ -78,11 +77,14 @@ class StudioCalls:
             return _json(self._inspect(read(PICTURE_BYTES)))
         if path == MARKS:
             return _json(self._marks(read(FILE_BYTES), content_type))
-        if path == START_TRAINING:
-            return _json(self._train(read(JSON_BYTES)), 202)
+        if path == TRAININGS:
+            return _json(self._can_train()) if method == "GET" else _json(self._train(read(JSON_BYTES)), 202)
         name = path.rsplit("/", 1)[-1]
-        if method == "GET":
-            return _json(self._trainings.get(name))
+        if TRAINING.fullmatch(path):
+            if method == "GET":
+                return _json(self._trainings.get(name))
+            self._trainings.cancel(name)
+            return 204, JSON, b""
         if method == "PUT":
             return _json(self._enrol(name, read(PICTURE_BYTES), content_type), 201)
         # The trainings first: one that ends now must not bring the package back.
@@ -116,6 +118,13 @@ class StudioCalls:
         picture = read_picture(portrait, self._model.settings.max_pixels)
         made = self._enrolment.add(identity, card, picture, self._model.pipeline.finder)
         return {"id": made.id, "engine": made.engine, "engines": list(made.engines), "consent_hash": made.consent_hash}
+
+    def _can_train(self) -> JsonObject:
+        try:
+            self._trainings.check()
+        except PredictionError as error:
+            return {"available": False, "reason": str(error)}
+        return {"available": True, "reason": None}
 
     def _train(self, body: bytes) -> JsonObject:
         try:

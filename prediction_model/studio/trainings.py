@@ -2,7 +2,8 @@
 
 A training is a folder: `training.json` (what is told of it), `run` (the trainer's own) and `made` (the package it
 writes); when it has ended only its last preview is left of them. The work is done by `python -m prediction_model train
-photo`, a process of its own that a thread of the service watches. The folder is the only state, so that every worker of
+photo`, a process of its own that a thread of the service watches, and then by `comparison`, which measures whether what
+was trained is better than the photograph: only then it is used. The folder is the only state, so that every worker of
 the service tells the same.
 """
 
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,8 +47,8 @@ TRAINING_ID = re.compile(r"[0-9a-f]{16}")
 BACKENDS = ("tensorflow", "jax", "torch")
 MOST_WAITING = 8
 """Trainings queued or running."""
-MINUTES = 12.0
-"""Of training on one photograph, beginning with the shipped weights."""
+PREVIEW_STEPS = 100
+"""Between previews: a minute or two."""
 LONGEST_HOURS = 3.0
 """A process that has not ended by then is stopped."""
 POLL_SECONDS = 0.5
@@ -54,11 +56,9 @@ STOP_SECONDS = 10.0
 NICENESS = 15
 """Live frames come first."""
 MAX_PREVIEW_BYTES = 4 << 20
-LEAST_PSNR_DB = 20.0
-"""Held out: below it a run has not learnt the face, and `photo` stays."""
 REASON_CHARACTERS = 300
-_LEFT = re.compile(r"(\d+):(\d\d):(\d\d) left")
-"""As the `train` command reports it."""
+_TOLD = re.compile(r"step +(\d+) .* (\d+):(\d\d):(\d\d) left")
+"""As the `train` command reports it: the step, and hours, minutes and seconds."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,18 @@ class Training:
     """`queued`, `running`, `done` or `failed`."""
     progress: float = 0.0
     """0 to 1."""
+    step: int = 0
+    """Of the training, as it was last told."""
+    seconds_left: int | None = None
+    """None: not known, before the first step and after the last."""
     reason: str | None = None
-    """Why it failed, one sentence."""
+    """Why it failed, or why what it made is not used: one sentence."""
+    better: bool | None = None
+    """Whether what it made is used, because it was measured to be better; None: not measured."""
+    measured: JsonObject | None = None
+    """The comparison's numbers."""
+    engines: list[str] | None = None
+    """The identity's, the one in use first, where the training changed them."""
     worker: int = 0
     """The process that watches over it."""
 
@@ -80,10 +90,17 @@ class Training:
 class Trainings:
     """Starts, watches and deletes trainings in `folder`; what comes out goes to `enrolment`. Thread-safe."""
 
-    def __init__(self, folder: Path, enrolment: Enrolment, minutes: float = MINUTES) -> None:
+    def __init__(self, folder: Path, enrolment: Enrolment, seconds: int) -> None:
+        """`seconds` of training for each, beside what preparing, exporting and comparing take."""
         self._folder = folder.resolve()
         self._enrolment = enrolment
-        self._minutes = minutes
+        self._seconds = seconds
+
+    @staticmethod
+    def check() -> None:
+        """Raises ExtraMissing where what trains is not installed."""
+        if find_spec("keras") is None or not any(find_spec(name) for name in BACKENDS):
+            raise ExtraMissing("Training a model", "keras", "train")
 
     def start(self, package: IdentityPackage) -> Training:
         """Queue a training of an enrolled identity's photograph.
@@ -95,8 +112,7 @@ class Trainings:
         """
         if package.kind == "synthetic" or not (package.folder / FACE).is_file():
             raise BadInstance(f"{package.id} has no enrolled photograph to train on: enrol one first.")
-        if find_spec("keras") is None or not any(find_spec(name) for name in BACKENDS):
-            raise ExtraMissing("Training a model", "keras", "train")
+        self.check()
         others = [self._read(folder) for folder in self._folders()]
         waiting = [other for other in others if other and other.state in ("queued", "running")]
         for other in waiting:
@@ -124,14 +140,17 @@ class Trainings:
         del told["worker"]
         return {**told, "preview": _preview(folder / "run" / PREVIEW) or _preview(folder / PREVIEW)}
 
+    def cancel(self, training: str) -> None:
+        """Stop `training` and delete what there is of it; nothing happens where there is none."""
+        if TRAINING_ID.fullmatch(training):
+            _delete(self._folder / training)
+
     def forget(self, identity: str) -> None:
         """Delete every training of `identity`; one that runs is stopped."""
         for folder in self._folders():
             found = self._read(folder)
             if found is not None and found.identity == identity:
-                # Its watcher stops the process when it sees that the state is gone.
-                (folder / STATE).unlink(missing_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
+                _delete(folder)
 
     def _folders(self) -> list[Path]:
         return sorted(path.parent for path in self._folder.glob(f"*/{STATE}"))
@@ -160,15 +179,11 @@ class Trainings:
                     time.sleep(POLL_SECONDS)
                 training = replace(training, state="running")
                 self._write(folder, training)
-                reason = self._train(folder, training, package)
+                ended = self._work(folder, training, package)
                 if not (folder / STATE).is_file():
                     return
-                if reason is None:
-                    reason = self._use(folder / "made" / package.id, package.id)
-                progress = 1.0 if reason is None else (self._read(folder) or training).progress
-                state = "done" if reason is None else "failed"
                 _tidy(folder)
-                self._write(folder, replace(training, state=state, progress=progress, reason=reason))
+                self._write(folder, replace(ended, seconds_left=None))
         except Exception as error:
             # A deleted folder is how a training is called off; anything else is told.
             if (folder / STATE).is_file():
@@ -177,29 +192,67 @@ class Trainings:
         finally:
             _tidy(folder)
 
-    def _train(self, folder: Path, training: Training, package: IdentityPackage) -> str | None:
-        """Run the trainer to its end. None when it went well, else why not."""
-        command = [sys.executable, "-m", "prediction_model", "train", "photo", str(folder / FACE), str(folder / "run")]
-        command += ["--id", package.id, "--name", package.name, "--kind", package.kind, "--minutes", str(self._minutes)]
-        command += ["--store", str(folder / "made"), "--threads", str(max(1, (os.cpu_count() or 1) // 2))]
+    def _work(self, folder: Path, training: Training, package: IdentityPackage) -> Training:
+        """Train, compare, and use what is better: how it ended."""
+        log, made = folder / "log", folder / "made" / package.id
+        reason = self._run(self._trainer(folder, package), log, folder, self._progress)
+        training = self._read(folder) or training
+        if reason is not None:
+            return replace(training, state="failed", reason=reason)
+        comparison = [sys.executable, "-m", "prediction_model.studio.comparison", str(made)]
+        found = folder / "comparison"
+        reason = self._run(comparison, log, folder, output=found)
+        if reason is not None:
+            return replace(training, state="failed", reason=reason)
+        measured: JsonObject = json.loads(found.read_text(encoding="utf-8"))
+        training = replace(training, progress=1.0, measured=measured, better=bool(measured["better"]))
+        if not training.better:
+            return replace(training, state="done", reason=_not_better(measured))
+        try:
+            card = json.loads((made / CARD).read_text(encoding="utf-8"))
+            card["metrics"] = {**card.get("metrics", {}), "comparison": measured}
+            self._enrolment.improve(package.id, made, card)
+        except PredictionError as error:
+            return replace(training, state="failed", better=None, reason=str(error))
+        return replace(training, state="done", engines=list(card["engines"]))
+
+    def _trainer(self, folder: Path, package: IdentityPackage) -> list[str]:
         consent = folder / "consent"
         consent.write_text(str(package.card["consent"]), encoding="utf-8")
-        command += ["--consent", str(consent)]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        command = [sys.executable, "-m", "prediction_model", "train", "photo", str(folder / FACE), str(folder / "run")]
+        command += ["--id", package.id, "--name", package.name, "--kind", package.kind, "--consent", str(consent)]
+        command += ["--minutes", str(self._seconds / 60), "--preview-steps", str(PREVIEW_STEPS)]
+        command += ["--store", str(folder / "made"), "--threads", str(max(1, (os.cpu_count() or 1) // 2))]
+        return command
+
+    def _run(
+        self,
+        command: list[str],
+        log: Path,
+        folder: Path,
+        told: Callable[[Path, Training], Training] | None = None,
+        output: Path | None = None,
+    ) -> str | None:
+        """Run a process to its end, or until the training is called off. None when it went well, else why not.
+
+        Args:
+            told: what the log says, read into what is told of the training, as often as it is looked at.
+            output: the file that takes what it prints; None: the log does.
+        """
+        with log.open("ab") as errors, (output or log).open("ab") as printed:
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=printed, stderr=errors)
         atexit.register(process.terminate)
         deadline = time.monotonic() + LONGEST_HOURS * 3600
         try:
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
             while process.poll() is None:
-                if not (folder / STATE).is_file():
+                training = self._read(folder)
+                if training is None:
                     return "called off"
                 if time.monotonic() > deadline:
                     return f"The training took more than {LONGEST_HOURS:g} hours: try again when the service is idle."
-                progress = _progress(folder / "log", self._minutes)
-                if progress > training.progress:
-                    training = replace(training, progress=progress)
-                    self._write(folder, training)
+                if told is not None and (now := told(log, training)) != training:
+                    self._write(folder, now)
                 time.sleep(POLL_SECONDS)
         finally:
             if process.poll() is None:
@@ -210,22 +263,37 @@ class Trainings:
                     process.kill()
                     process.wait()
             atexit.unregister(process.terminate)
-        return None if process.returncode == 0 else _last_line(folder / "log")
+        return None if process.returncode == 0 else _last_line(log)
 
-    def _use(self, made: Path, identity: str) -> str | None:
-        """Put the trained files into the identity's package, if they are any good. None, or why not."""
-        try:
-            card: dict[str, Any] = json.loads((made / CARD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return "The training wrote no package: start it again."
-        psnr = card.get("metrics", {}).get("held_out_psnr_db")
-        if isinstance(psnr, int | float) and psnr < LEAST_PSNR_DB:
-            return f"The model came to {psnr:.1f} dB, expected {LEAST_PSNR_DB:g} or more: the photograph stays in use."
-        try:
-            self._enrolment.improve(identity, made, card)
-        except PredictionError as error:
-            return str(error)
-        return None
+    def _progress(self, log: Path, training: Training) -> Training:
+        """`training` with what the trainer last told; the time left runs on between two lines."""
+        found = _TOLD.findall(_tail(log))
+        if not found:
+            return training
+        step, hours, minutes, seconds = (int(part) for part in found[-1])
+        left = hours * 3600 + minutes * 60 + seconds - max(0.0, time.time() - log.stat().st_mtime)
+        progress = min(max(1 - left / self._seconds, training.progress), 0.99)
+        return replace(training, step=step, seconds_left=max(0, round(left)), progress=round(progress, 3))
+
+
+def _delete(folder: Path) -> None:
+    """Its watcher stops the process when it sees that the state is gone."""
+    # Renamed first: a watcher that is just writing the state cannot put it back.
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _not_better(measured: JsonObject) -> str:
+    photo, trained = measured["photo"], measured["autoencoder"]
+    return (
+        "The model was not measured to be better than the photograph, which stays in use: "
+        f"distance to the face {trained['identity_distance']:.2f} against {photo['identity_distance']:.2f}, "
+        f"error of the expression {trained['expression_error']:.3f} against {photo['expression_error']:.3f}."
+    )
 
 
 def _lock(turn: Any) -> bool:
@@ -257,16 +325,6 @@ def _alive(process: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _progress(log: Path, minutes: float) -> float:
-    """0 to 0.99, from the time left that the trainer last told."""
-    told = _LEFT.findall(_tail(log))
-    if not told:
-        return 0.0
-    hours, left_minutes, seconds = (int(part) for part in told[-1])
-    left = hours * 3600 + left_minutes * 60 + seconds
-    return min(max(1 - left / (minutes * 60), 0.0), 0.99)
 
 
 def _last_line(log: Path) -> str:

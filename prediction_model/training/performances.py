@@ -11,7 +11,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,6 +24,8 @@ from prediction_model.training.blend import ALIGNED, SIDE, centred
 BUNDLE = Path(__file__).with_name("performances.zip")
 PERSONAS = tuple(f"p{number}" for number in range(1, 9))
 COUNT = 48
+HELD_OUT_SHARE = 8
+"""One performance in so many is kept for previews and scores, where there is no other set for them."""
 BUNDLED_ALIGNED, BUNDLED_SIDE = 176, 232
 """Pixels: the face's crop, and the picture in whose middle it is."""
 WEBP_QUALITY = 75
@@ -44,6 +46,11 @@ def bundled(file: Path = BUNDLE) -> tuple[list[Performance], int]:
                 picture[picture[..., 3] == 0] = 0
                 found.append(Performance(actor, index, picture, mesh))
     return found, int(about["neutral"])
+
+
+def held_out(indices: Iterable[int]) -> set[int]:
+    """Those of the performances `indices` that are not trained on."""
+    return set(sorted(set(indices))[HELD_OUT_SHARE - 1 :: HELD_OUT_SHARE])
 
 
 def bundle(folder: Path, file: Path, actors: Sequence[str] = PERSONAS, count: int = COUNT) -> None:

@@ -36,7 +36,7 @@ from prediction_model.training.descriptor import descriptor, references
 from prediction_model.training.face_folder import FaceFolder, yaw
 from prediction_model.training.identity import Identity
 from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
-from prediction_model.training.performances import PERSONAS, bundled
+from prediction_model.training.performances import HELD_OUT_SHARE, PERSONAS, bundled, held_out
 from prediction_model.training.photo_pairs import read_photograph, truths
 from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, RUN, Run
 from prediction_model.training.shared import SHARED
@@ -45,8 +45,6 @@ from prediction_model.types import BgrFrame, Mesh
 
 HELD_OUT_SEED, HELD_OUT = 7, 64
 """The batch for previews and scores is the same in every run."""
-HELD_OUT_SHARE = 8
-"""One performance or face in so many is kept for that batch, where there is no other set for it."""
 SOURCES = tuple(f"s{number:02d}" for number in range(60))
 BLENDS, BLEND_SEED = 3200, 5
 DISGUISED_FACES, SMALLEST_DISGUISED = 3000, 600
@@ -149,7 +147,7 @@ def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) 
     given, neutral = bundled()
     made = {p.index: p for p in with_lids(truths(photograph, given, neutral).values())}
     given = list(with_lids(given))
-    kept = {index for place, index in enumerate(sorted(made)) if place % HELD_OUT_SHARE == HELD_OUT_SHARE - 1}
+    kept = held_out(made)
     faces = {"photographs": 1, "performances": len(made), "actors": len({p.actor for p in given})}
     run = setup.run("photo", [identity], faces)
     behind = setup.behind(run.size)

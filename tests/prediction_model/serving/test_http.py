@@ -69,6 +69,7 @@ def serving(port: int, *options: str, folder: Path, python_path: Path | None = N
         "FACESWAP_VERIFY_KEY": signer.verify_key,
         "FACESWAP_WATERMARK_KEY": base64.urlsafe_b64encode(bytes(32)).decode().rstrip("="),
         "FACESWAP_IDENTITY_STORE": str(folder / "enrolled"),
+        "FACESWAP_TRAININGS": str(folder / "trainings"),
         "PYTHONPATH": os.pathsep.join(str(p) for p in (Path.cwd(), python_path) if p),
     }
     command = [sys.executable, "-m", "prediction_model", "serve", "--port", str(port), *options]

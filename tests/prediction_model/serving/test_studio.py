@@ -120,7 +120,9 @@ def film_of(frames: list[BgrFrame]) -> bytes:
         ("POST", "/v1/faces:inspect"),
         ("POST", "/v1/marks:read"),
         ("POST", "/v1/trainings"),
+        ("GET", "/v1/trainings"),
         ("GET", "/v1/trainings/0123456789abcdef"),
+        ("DELETE", "/v1/trainings/0123456789abcdef"),
         ("PUT", "/v1/identities/me"),
         ("DELETE", "/v1/identities/me"),
     ],
@@ -283,13 +285,22 @@ def test_a_training_of_a_shipped_or_unknown_identity_is_refused(studio: Studio) 
     ]
     assert studio.call("GET", "/v1/trainings/0123456789abcdef")[0] == 404
     assert studio.call("GET", "/v1/trainings/..%2f..%2fetc")[0] == 404
+    assert studio.call("DELETE", "/v1/trainings/0123456789abcdef") == (204, {})
 
 
-@pytest.mark.skipif(find_spec("keras") is not None, reason="what trains is installed")
-def test_without_the_training_extra_a_training_is_refused_with_the_remedy(studio: Studio, portrait: bytes) -> None:
-    assert studio.enrol("learner", portrait)[0] == 201
-    try:
+def test_without_the_training_extra_each_call_says_so_with_the_remedy(
+    tmp_path: Path, free_port: Callable[[], int], portrait: bytes
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['keras'] = None\n")
+    with serving(free_port(), folder=tmp_path, python_path=tmp_path) as service:
+        studio = Studio(service)
+        assert studio.enrol("learner", portrait)[0] == 201
         status, answer = studio.call("POST", "/v1/trainings", b'{"identity": "learner"}', "application/json")
         assert (status, answer["error"]["type"]) == (501, "extra_missing") and "--train" in answer["error"]["message"]
-    finally:
-        studio.call("DELETE", "/v1/identities/learner")
+        told = {"available": False, "reason": answer["error"]["message"]}
+        assert studio.call("GET", "/v1/trainings") == (200, told)
+
+
+@pytest.mark.skipif(find_spec("keras") is None, reason="what trains is not installed: `python3 run.py --train`")
+def test_with_the_training_extra_trainings_are_offered(studio: Studio) -> None:
+    assert studio.call("GET", "/v1/trainings") == (200, {"available": True, "reason": None})

@@ -1,0 +1,164 @@
+"""Is the trained model better than the photograph? Both engines swap the same faces, which the training never saw.
+
+`python -m prediction_model.studio.comparison FOLDER` measures the package in FOLDER and prints one line of JSON. It is
+run as a process, so that the service keeps nothing of what it loads. The faces are the bundled performances that
+`train photo` holds out (one in eight, by every persona), swapped by the pipeline as a frame is, but not labelled.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from prediction_model.engines.autoencoder import AutoencoderEngine
+from prediction_model.engines.base import SwapEngine
+from prediction_model.engines.photo import PhotoEngine
+from prediction_model.errors import PredictionError, TrainingDataRefused
+from prediction_model.faces.embed import Descriptor, describe, distance
+from prediction_model.faces.eyes import EyeLids
+from prediction_model.faces.landmarks import FaceMesh, roi_of_mesh
+from prediction_model.identities.package import FACE
+from prediction_model.pipeline import FrameRequest, Pipeline
+from prediction_model.training.actors import GREY, Mesher, over
+from prediction_model.training.performances import bundled, held_out
+from prediction_model.types import BgrFrame, Mesh
+
+FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+FEWEST_PAIRS = 24
+"""Faces that both engines must have swapped: fewer say nothing."""
+CONFIDENCE = 1.96
+"""Standard errors within which a mean is at 95 %."""
+UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one engine does, on average."""
+
+    identity_distance: float
+    """dlib's descriptor, output to the photograph: lower is nearer."""
+    expression_error: float
+    """How far the output's mouth opening (in distances between the eyes) and lids (0 shut to 1) are from the input's,
+    together."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both engines on the same pairs."""
+
+    pairs: int
+    photo: Measured
+    autoencoder: Measured
+    nearer: bool
+    """The autoencoder is nearer to the photographed person: the mean difference is more than chance."""
+    worse_expression: bool
+    """Its expressions are further from the input's than the photo engine's are: again, by more than chance."""
+
+    @property
+    def better(self) -> bool:
+        """Whether the autoencoder takes the photo engine's place."""
+        return self.nearer and not self.worse_expression
+
+
+class Ruler:
+    """Swaps faces and measures what comes out."""
+
+    def __init__(self) -> None:
+        self._frame: BgrFrame = np.zeros((1, 1, 3), np.uint8)
+        self._shown: BgrFrame | None = None
+        self._pipeline = Pipeline(lambda _: self._frame.copy(), self._keep)
+        self._mesh, self._lids = FaceMesh(), EyeLids()
+
+    def measure(self, frame: BgrFrame, engine: SwapEngine, reference: Descriptor) -> tuple[float, float] | None:
+        """Identity distance and expression error of `frame` [H, W, 3] BGR swapped; None where no face was found."""
+        self._frame, self._shown = frame, None
+        answer = self._pipeline.run(FrameRequest(b""), engine)
+        if not answer.swapped or self._shown is None:
+            return None
+        region = roi_of_mesh(answer.faces[0].mesh)
+        (live, _), (made, _) = (self._mesh.landmarks(picture, region) for picture in (frame, self._shown))
+        error = float(np.abs(self._expression(frame, live) - self._expression(self._shown, made)).sum())
+        return distance(describe(self._shown, made), reference), error
+
+    def _keep(self, frame: BgrFrame, _: int) -> BgrFrame:
+        """In the place of the labels."""
+        self._shown = frame.copy()
+        return frame
+
+    def _expression(self, frame: BgrFrame, mesh: Mesh) -> Numbers:
+        """Mouth opening and lids: float64 [2]."""
+        eyes = max(float(np.hypot(*(mesh[EYES[0], :2] - mesh[EYES[1], :2]))), 1e-3)
+        mouth = float(np.hypot(*(mesh[UPPER_LIP, :2] - mesh[LOWER_LIP, :2])))
+        return np.array([mouth / eyes, self._lids.eyes_open(frame, mesh)])
+
+
+def compare(folder: Path) -> Comparison:
+    """Measure the package in `folder`: its autoencoder, and the photo engine on its picture.
+
+    Raises:
+        EngineFileRefused: its files cannot be used.
+        FaceModelMissing: the descriptor is not installed.
+        TrainingDataRefused: its picture shows no face, or too few faces could be swapped.
+    """
+    picture = cv2.imread(str(folder / FACE))
+    mesh = None if picture is None else Mesher().mesh(np.asarray(picture, np.uint8))
+    if picture is None or mesh is None:
+        raise TrainingDataRefused(f"The package's {FACE} shows no face: enrol the person again.")
+    ruler = Ruler()
+    face = np.asarray(picture, np.uint8)
+    reference = describe(face, mesh)
+    engines: tuple[SwapEngine, SwapEngine] = (PhotoEngine(face, mesh), AutoencoderEngine(folder))
+    given, _ = bundled()
+    kept = held_out(performance.index for performance in given)
+    pairs = []
+    for frame in (_frame(performance.picture) for performance in given if performance.index in kept):
+        both = [ruler.measure(frame, engine, reference) for engine in engines]
+        if None not in both:
+            pairs.append(both)
+    if len(pairs) < FEWEST_PAIRS:
+        raise TrainingDataRefused(f"Only {len(pairs)} faces could be compared, expected {FEWEST_PAIRS}: train longer.")
+    return judge(np.array(pairs, np.float64))
+
+
+def judge(pairs: Numbers) -> Comparison:
+    """`pairs` float64 [n, 2, 2]: by pair, by engine (photo, autoencoder): identity distance and expression error."""
+    photo, autoencoder = (Measured(*map(float, engine)) for engine in pairs.mean(axis=0))
+    change = pairs[:, 1] - pairs[:, 0]
+    margin = CONFIDENCE * change.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+    identity, expression = change.mean(axis=0)
+    nearer, worse = bool(identity + margin[0] < 0), bool(expression - margin[1] > 0)
+    return Comparison(len(pairs), photo, autoencoder, nearer, worse)
+
+
+def _frame(picture: npt.NDArray[np.uint8]) -> BgrFrame:
+    """A performance as a camera would give it, uint8 [480, 640, 3]."""
+    scale = FRAME_HEIGHT / picture.shape[0]
+    large = cv2.resize(over(picture, GREY), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)[:, :FRAME_WIDTH]
+    side = FRAME_WIDTH - large.shape[1]
+    grey = (GREY,) * 3
+    framed = cv2.copyMakeBorder(large, 0, 0, side // 2, side - side // 2, cv2.BORDER_CONSTANT, value=grey)
+    return np.asarray(framed, np.uint8)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """One line on standard output; a sentence on standard error and 1 where it cannot be measured."""
+    try:
+        found = compare(Path(arguments[0]))
+    except PredictionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({**asdict(found), "better": found.better}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
