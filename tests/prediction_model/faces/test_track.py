@@ -91,7 +91,15 @@ def test_none_is_no_track(absent: object) -> None:
 
 @pytest.mark.parametrize(
     "forged",
-    [17, ["a"], {"faces": []}, "not base64!", "A" * (MAX_CHARACTERS + 1), "é", base64.b64encode(bytes([VERSION, 4])).decode()],
+    [
+        17,
+        ["a"],
+        {"faces": []},
+        "not base64!",
+        "A" * (MAX_CHARACTERS + 1),
+        "é",
+        base64.b64encode(bytes([VERSION, 4])).decode(),
+    ],
     ids=["number", "list", "object", "not base64", "too long", "not ASCII", "cut short"],
 )
 def test_what_is_no_track_is_refused(forged: object) -> None:

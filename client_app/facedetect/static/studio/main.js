@@ -7,12 +7,13 @@ import { Exporter, Recorder, progressText, saveFilm, snapshot } from "./saver.js
 import { Stream, Tokens } from "./stream.js";
 import { Studio } from "./studio.js";
 import { format, gettext } from "./text.js";
+import { Chips, Wearers } from "./wearers.js";
 
 const { body } = document;
 const $ = (selector) => document.querySelector(selector);
 const csrf = () => $("[name=csrfmiddlewaretoken]").value;
 const TOAST_MS = 6_000;
-const FIELDS = ["strength", "mouth", "eyes", "faces", "bystanders", "engine", "sound"];
+const FIELDS = ["strength", "edge", "mouth", "eyes", "faces", "bystanders", "engine", "sound"];
 
 const chosen = preferences.load();
 const tokens = new Tokens(body.dataset.session, csrf, body.dataset.terms);
@@ -24,15 +25,20 @@ const studio = new Studio({ video: $("#camera"), canvas, stream });
 // The face and the options
 
 const cards = [...document.querySelectorAll("input[name=identity][type=radio]")];
-const card = () => cards.find(({ checked }) => checked);
+const cardOf = (identity) => cards.find(({ value }) => value === identity);
+/** Everybody's, but for those who have one of their own. */
+const card = () => cardOf(chosen.identity) ?? cards[0];
+const wearers = new Wearers();
+/** Which faces are swapped: whoever has an identity of their own is. */
+const swapped = () => (wearers.identities ? "all" : chosen.faces);
 
 function choice() {
-  const { mirror, faces, bystanders, strength, mouth, eyes, engine } = chosen;
-  const options = { on_failure: "hold", mirror, faces, bystanders, strength };
+  const { mirror, bystanders, strength, edge, mouth, eyes, engine } = chosen;
+  const options = { on_failure: "hold", mirror, faces: swapped(), bystanders, strength, edge };
   if (mouth) options.mouth = mouth;
   if (eyes) options.eyes = eyes;
   if (engine && card()?.dataset.engines.split(" ").includes(engine)) options.engine = engine;
-  return { identity: card()?.value ?? "", options };
+  return { identity: card()?.value ?? "", identities: wearers.identities, options };
 }
 
 function remember(changes) {
@@ -56,14 +62,64 @@ function showCard() {
   $("#engine-field").hidden = engines.length < 2;
 }
 
-(cards.find(({ value }) => value === chosen.identity) ?? cards[0])?.setAttribute("checked", "");
+card()?.setAttribute("checked", "");
 for (const each of cards) {
   each.addEventListener("change", () => {
-    showCard();
-    remember({ identity: each.value });
+    if (wearers.chosen) {
+      wearers.dress(each.value);
+      studio.choose(choice());
+    } else {
+      wearers.undress();
+      remember({ identity: each.value });
+      showCard();
+    }
+    showWearers();
+    showFields();
   });
 }
 showCard();
+
+/** What the chip of face `number` shows; 0 is everybody's, or the nearest's where only that one is swapped. */
+function worn(number) {
+  const everybody = swapped() === "all";
+  if (!number) return { name: everybody ? gettext("Everybody") : gettext("Only the nearest"), portrait: card()?.dataset.portrait };
+  const own = cardOf(wearers.identityOf(number)) ?? (everybody || number === wearers.first ? card() : null);
+  const unswapped = { blur: gettext("Blurred"), leave: gettext("As they are") }[chosen.bystanders];
+  return { name: own?.dataset.name ?? unswapped, portrait: own?.dataset.portrait, identity: own?.value };
+}
+
+const chips = new Chips($("#wearers"), $("#marks"), worn, (number) => {
+  wearers.chosen = number;
+  showWearers();
+});
+
+function showWearers() {
+  const { numbers, chosen: number } = wearers;
+  chips.show(wearers);
+  const together = numbers.length > 0;
+  if ($("#wearers-field").hidden === together) {
+    $("#wearers-field").hidden = !together;
+    $("#wearers-status").textContent = together ? gettext("Several people are seen: choose one, then a face for them.") : "";
+  }
+  const { identity } = number ? worn(number) : { identity: card()?.value };
+  for (const each of cards) each.checked = each.value === identity;
+  $("#faces-title").textContent = number
+    ? format(gettext("Face for person {number}"), { number })
+    : gettext("Choose a face");
+}
+
+studio.addEventListener("faces", ({ detail: { faces, width, height } }) => {
+  if (wearers.see(faces)) showWearers();
+  chips.mark(wearers.numbers.length ? faces : [], width, height, wearers.chosen);
+});
+
+function forgetWearers() {
+  wearers.forget();
+  showWearers();
+  showFields();
+  chips.mark([], 1, 1, 0);
+  studio.choose(choice());
+}
 
 $("#search").addEventListener("input", ({ target }) => {
   const words = target.value.trim().toLowerCase();
@@ -81,8 +137,9 @@ function showFields() {
     if (field.type === "checkbox") field.checked = chosen[name];
     else field.value = chosen[name];
   }
-  $("#strength-value").textContent = `${Math.round(chosen.strength * 100)} %`;
-  $("#bystanders-field").hidden = chosen.faces === "all";
+  for (const name of ["strength", "edge"]) $(`#${name}-value`).textContent = `${Math.round(chosen[name] * 100)} %`;
+  $("#faces").value = swapped();
+  $("#bystanders-field").hidden = swapped() === "all";
   $("#mirror").setAttribute("aria-pressed", chosen.mirror);
   frame.classList.toggle("mirrored", chosen.mirror);
   $("#compare").setAttribute("aria-pressed", chosen.view === "compare");
@@ -92,8 +149,10 @@ function showFields() {
 for (const name of FIELDS) {
   $(`#${name}`).addEventListener("input", ({ target }) => {
     const value = { checkbox: target.checked, range: Number(target.value) }[target.type] ?? target.value;
+    if (name === "faces") wearers.undress();
     remember({ [name]: value });
     showFields();
+    showWearers();
   });
 }
 showFields();
@@ -148,6 +207,7 @@ studio.machine.addEventListener("change", ({ detail: { state, reason } }) => {
   if (state === "error") showTrouble(reason);
   if (state === "live") showCameras();
   if (!studio.machine.running) {
+    forgetWearers();
     recorder.stop();
     $("#numbers").hidden = true;
   }
@@ -159,7 +219,10 @@ function showScreen(shown) {
   for (const button of LIVE_ONLY) button.disabled = !shown;
 }
 studio.screen.addEventListener("shown", () => showScreen(true));
-studio.screen.addEventListener("cleared", () => showScreen(false));
+studio.screen.addEventListener("cleared", () => {
+  showScreen(false);
+  chips.mark([], 1, 1, 0);
+});
 showScreen(false);
 
 studio.addEventListener("numbers", ({ detail: { delay, rate } }) => {

@@ -14,6 +14,7 @@ export const DEFAULTS = Object.freeze({
   eyes: "",
   engine: "",
   strength: 1,
+  edge: 0.5,
   sound: false,
 });
 

@@ -17,11 +17,11 @@ const tokens = new Tokens(body.dataset.session, () => $("[name=csrfmiddlewaretok
 const stream = new Stream(body.dataset.worker, tokens);
 const studio = new Studio({ video: $("#camera"), canvas: $("#screen"), stream });
 
-const { faces, bystanders } = chosen;
+const { faces, bystanders, strength, edge } = chosen;
 const mirror = named.has("mirror") ? named.get("mirror") === "1" : chosen.mirror;
 studio.choose({
   identity: chosen.identity || body.dataset.first,
-  options: { on_failure: "hold", mirror, faces, bystanders, strength: Number(chosen.strength) },
+  options: { on_failure: "hold", mirror, faces, bystanders, strength: Number(strength), edge: Number(edge) },
 });
 studio.keepRunning("stage", true); // a streaming program may show it while it counts as hidden
 const start = () => studio.start(chosen.device);

@@ -10,7 +10,7 @@ const RELEASE_AFTER_MS = 30_000;
 /** How long a hidden page keeps the camera, for a visitor who comes back at once. */
 const HIDDEN_TICK_MS = 40;
 
-/** Events of its machine tell the states; "numbers" (each result) has {delay, rate, timings, times}. */
+/** Events of its machine tell the states; "numbers" (each result) has {delay, rate, timings, times}, "faces" {faces, width, height}. */
 export class Studio extends EventTarget {
   machine = new Machine();
   #stream;
@@ -40,7 +40,7 @@ export class Studio extends EventTarget {
     document.addEventListener("visibilitychange", () => this.#visibility());
   }
 
-  /** What the next frames are to become: {identity, options}. */
+  /** What the next frames are to become: {identity, identities, options}. */
   choose(choice) {
     this.#choice = choice;
     this.#stream.choose(choice);
@@ -144,6 +144,8 @@ export class Studio extends EventTarget {
       times: { captured, sent, received, drawn: now },
     };
     this.dispatchEvent(new CustomEvent("numbers", { detail }));
+    const { width, height } = this.screen.canvas;
+    this.dispatchEvent(new CustomEvent("faces", { detail: { faces: metadata.faces ?? [], width, height } }));
   }
 
   #applyStep() {

@@ -1,0 +1,70 @@
+/** wearers.js without a page: who has a chip, who wears what. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Wearers } from "../../../client_app/facedetect/static/studio/wearers.js";
+
+const faces = (...numbers) => numbers.map((number) => ({ number, box: [0, 0, 10, 10] }));
+
+test("a person alone has no chip", () => {
+  const wearers = new Wearers();
+  wearers.see(faces(1), 0);
+  assert.deepEqual(wearers.numbers, []);
+});
+
+test("two have, and the chips change only when somebody comes or goes", () => {
+  const wearers = new Wearers();
+  assert.equal(wearers.see(faces(2, 1), 0), true);
+  assert.deepEqual(wearers.numbers, [1, 2]);
+  assert.equal(wearers.first, 2);
+  assert.equal(wearers.see(faces(2, 1), 100), false);
+  assert.equal(wearers.see(faces(2), 1000), false);
+  assert.equal(wearers.see(faces(2), 3200), true);
+  assert.deepEqual(wearers.numbers, []);
+});
+
+test("an identity goes to the chosen face, and to nobody while everybody is chosen", () => {
+  const wearers = new Wearers();
+  wearers.see(faces(1, 2), 0);
+  wearers.dress("p3");
+  assert.equal(wearers.identities, undefined);
+  wearers.chosen = 2;
+  wearers.dress("p3");
+  assert.deepEqual(wearers.identities, { 2: "p3" });
+  assert.equal(wearers.identityOf(1), undefined);
+  wearers.undress();
+  assert.equal(wearers.identities, undefined);
+});
+
+test("who was dressed keeps the chip while away, so that it can be undone", () => {
+  const wearers = new Wearers();
+  wearers.see(faces(1, 2), 0);
+  wearers.chosen = 2;
+  wearers.dress("p3");
+  wearers.see(faces(1), 9000);
+  assert.deepEqual([wearers.numbers, wearers.chosen], [[1, 2], 2]);
+});
+
+test("a chosen face that left is chosen no more", () => {
+  const wearers = new Wearers();
+  wearers.see(faces(1, 2, 3), 0);
+  wearers.chosen = 3;
+  assert.equal(wearers.see(faces(1, 2), 9000), true);
+  assert.equal(wearers.chosen, 0);
+});
+
+test("numbers that no face can have are not believed", () => {
+  const wearers = new Wearers();
+  wearers.see(faces(0, 5, undefined, 1), 0);
+  assert.deepEqual(wearers.numbers, []);
+});
+
+test("another session knows nothing of it", () => {
+  const wearers = new Wearers();
+  wearers.see(faces(1, 2), 0);
+  wearers.chosen = 1;
+  wearers.dress("p2");
+  wearers.forget();
+  assert.deepEqual([wearers.numbers, wearers.identities, wearers.chosen], [[], undefined, 0]);
+});
