@@ -33,6 +33,8 @@ class AuditEntry(models.Model):
         IDENTITY_ENROLLED = "identity_enrolled"
         IDENTITY_REVOKED = "identity_revoked"
         SESSION_REVOKED = "session_revoked"
+        TRAINING_STARTED = "training_started"
+        TRAINING_ENDED = "training_ended"
         REMOVAL_REQUESTED = "removal_requested"
         REMOVAL_CLOSED = "removal_closed"
 

@@ -31,6 +31,7 @@ from identities.errors import NoSuchEnrolment, PoorPicture
 from identities.inspection import fit_for_enrolment, inspect
 from identities.liveness import Challenge, LiveCheck
 from identities.models import Consent, Enrolment, Identity, Revocation
+from identities.trainings import end_for_revocation
 
 ENROLMENT_MINUTES = 30
 CONSENT_DAYS = 365
@@ -136,6 +137,7 @@ class Enroller:
             with transaction.atomic():
                 identity.revoked, identity.name, identity.portrait = timezone.now(), "", b""
                 identity.save(update_fields=["revoked", "name", "portrait"])
+                end_for_revocation(identity)
                 revocations.revoke(Revocation.Kind.IDENTITY, identity.pk)
         self._operator.call("DELETE", f"/v1/identities/{identity.pk}")
 

@@ -2,7 +2,8 @@
 
 ClientError
 ├── BadRequest 400
-│   └── NoSuchEnrolment 404
+│   ├── NoSuchEnrolment 404
+│   └── TrainingRuns 409
 ├── PoorPicture 422
 └── SomebodyElse 422
 """
@@ -17,6 +18,13 @@ class NoSuchEnrolment(BadRequest):
 
     status = 404
     type = "no_such_enrolment"
+
+
+class TrainingRuns(BadRequest):
+    """The visitor has a training that has not ended."""
+
+    status = 409
+    type = "training_runs"
 
 
 class PoorPicture(ClientError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from django.db import models
 
@@ -80,6 +81,37 @@ class Enrolment(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Training(models.Model):
+    """A model that learns an identity's photograph at the prediction service, or how that ended."""
+
+    class Outcome(models.TextChoices):
+        """How it ended."""
+
+        BETTER = "better"
+        NOT_BETTER = "not_better"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        REVOKED = "revoked"
+
+    identity: models.ForeignKey[Identity, Identity] = models.ForeignKey(Identity, on_delete=models.CASCADE)
+    owner: models.CharField[str, str] = models.CharField(max_length=32, help_text="the visitor's id")
+    training: models.CharField[str, str] = models.CharField(
+        max_length=16, blank=True, help_text="the prediction service's id; empty: just being started"
+    )
+    outcome: models.CharField[str, str] = models.CharField(max_length=10, choices=Outcome.choices, blank=True)
+    reason: models.CharField[str, str] = models.CharField(max_length=300, blank=True, help_text="one sentence")
+    started: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
+    ended: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["owner"], condition=models.Q(ended=None), name="one_training_a_visitor")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.identity.pk} {self.outcome or 'running'}"
 
 
 class RemovalRequest(models.Model):

@@ -28,6 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from prediction_model.engines.autoencoder import DECODER
 from prediction_model.errors import (
     BadInstance,
     ExtraMissing,
@@ -35,7 +36,7 @@ from prediction_model.errors import (
     TooManyTrainings,
     UnknownTraining,
 )
-from prediction_model.identities.package import CARD, FACE, IdentityPackage
+from prediction_model.identities.package import CARD, FACE, IdentityPackage, sha256
 from prediction_model.settings import ROOT
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.types import JsonObject
@@ -83,6 +84,8 @@ class Training:
     """The comparison's numbers."""
     engines: list[str] | None = None
     """The identity's, the one in use first, where the training changed them."""
+    model: str | None = None
+    """SHA-256 of the decoder that came into use."""
     worker: int = 0
     """The process that watches over it."""
 
@@ -214,7 +217,7 @@ class Trainings:
             self._enrolment.improve(package.id, made, card)
         except PredictionError as error:
             return replace(training, state="failed", better=None, reason=str(error))
-        return replace(training, state="done", engines=list(card["engines"]))
+        return replace(training, state="done", engines=list(card["engines"]), model=sha256(made / DECODER))
 
     def _trainer(self, folder: Path, package: IdentityPackage) -> list[str]:
         consent = folder / "consent"
