@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ ACTIONS = "c2pa.actions.v2"
 SESSION_ASSERTION = "live.faceswap.session"
 MEDIA_TYPES = {"image/jpeg": "jpg", "image/png": "png", "video/mp4": "mp4"}
 """What can be signed, and the name's ending. WebM cannot carry a signature."""
+MOST_IDENTITIES = 32
+"""Named in one file: a film may change them."""
 SIGNATURES = {"image/jpeg": (0, b"\xff\xd8\xff"), "image/png": (0, b"\x89PNG\r\n\x1a\n"), "video/mp4": (4, b"ftyp")}
 
 # Nothing is fetched for a file that somebody hands in; no thumbnail: it would be a second, unlabelled copy.
@@ -39,7 +42,8 @@ class Provenance:
     """Whether it declares that a trained model made part of it."""
     session: str
     """The session's id where this project made the file, else ""."""
-    identity: str
+    identities: tuple[str, ...]
+    """Whose faces it says were put on."""
     failures: tuple[str, ...]
     """C2PA's codes of what does not hold."""
 
@@ -52,8 +56,8 @@ def media_type(data: bytes) -> str:
     raise UnsupportedFile("Expected a JPEG or PNG picture or an MP4 film; this file is none of them.")
 
 
-def sign(data: bytes, media: str, signer: SigningIdentity, session: str, identity: str, consent_hash: str) -> bytes:
-    """`data` with a manifest that names the model's part in it, the session, the identity and its consent's hash.
+def sign(data: bytes, media: str, signer: SigningIdentity, session: str, identities: Mapping[str, str]) -> bytes:
+    """`data` with a manifest that names the model's part, the session and `identities`: id → its consent's hash.
 
     Raises UnsupportedFile where `data` is not a whole `media` file.
     """
@@ -77,7 +81,7 @@ def sign(data: bytes, media: str, signer: SigningIdentity, session: str, identit
             },
             {
                 "label": SESSION_ASSERTION,
-                "data": {"session": session, "identity": identity, "consent_hash": consent_hash},
+                "data": {"session": session, "identities": dict(identities)},
             },
         ],
     }
@@ -120,12 +124,14 @@ def _provenance(store: dict[str, Any], state: str) -> Provenance:
     assertions = {each.get("label"): each.get("data") or {} for each in manifest.get("assertions", ())}
     actions = assertions.get(ACTIONS, {}).get("actions") or []
     session = assertions.get(SESSION_ASSERTION, {})
+    identities = session.get("identities")
+    identities = identities if isinstance(identities, dict) else {}
     results = store.get("validation_results", {}).get("activeManifest", {})
     return Provenance(
         state=state if state in ("trusted", "valid") else "invalid",
         signer=str((manifest.get("signature_info") or {}).get("issuer") or "")[:200],
         ai_made=any(str(each.get("digitalSourceType")).lower().endswith("trainedalgorithmicmedia") for each in actions),
         session=str(session.get("session") or "")[:32],
-        identity=str(session.get("identity") or "")[:64],
+        identities=tuple(str(each)[:64] for each in list(identities)[:MOST_IDENTITIES]),
         failures=tuple(str(each.get("code")) for each in results.get("failure", ()))[:8],
     )

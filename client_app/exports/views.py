@@ -26,9 +26,10 @@ from exports.marks import Marks, read_marks
 from facedetect import revocations
 from facedetect.configuration import ROOT, Settings
 from facedetect.errors import BadRequest, NotAllowed, Unavailable, UnknownIdentity
+from facedetect.gallery import Card
 from facedetect.operator import Operator
 from facedetect.signing import session_of
-from facedetect.views import offered, tells_errors
+from facedetect.views import identities_of, offered, tells_errors
 
 FACESWAP: Settings = settings.FACESWAP
 MOST_AT_A_TIME = 2
@@ -69,6 +70,18 @@ def uploaded(request: HttpRequest) -> Iterator[tuple[bytes, str]]:
         _places.release()
 
 
+def worn(request: HttpRequest) -> dict[str, Card]:
+    """The identities that the page says it put on, all of them offered to this visitor."""
+    cards = offered(request)
+    named = [each.strip() for each in request.headers.get(IDENTITY_HEADER, "").split(",")]
+    if len(named) > provenance.MOST_IDENTITIES:
+        raise BadRequest(f"Expected at most {provenance.MOST_IDENTITIES} identities. Save a shorter film.")
+    for identity in named:
+        if identity not in cards:
+            raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
+    return {identity: cards[identity] for identity in named}
+
+
 @require_POST
 @never_cache
 @tells_errors
@@ -77,21 +90,19 @@ def sign(request: HttpRequest) -> HttpResponseBase:
     session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""))
     if revocations.revoked("session", session):
         raise NotAllowed("This session has been revoked.")
-    identity = request.headers.get(IDENTITY_HEADER, "")
-    card = offered(request).get(identity)
-    if card is None:
-        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
+    cards = worn(request)
     with uploaded(request) as (data, media):
         if not read_marks(operator(), data, media).belong_to(session):
             raise UnmarkedFile("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
-        signed = provenance.sign(data, media, signing_identity(), session, card.id, card.consent_hash)
-    record(
-        AuditEntry.Event.EXPORT_SIGNED,
-        session=session,
-        identity=card.id,
-        consent_hash=card.consent_hash,
-        details={"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()},
-    )
+        signed = provenance.sign(data, media, signing_identity(), session, identities_of(cards))
+    for card in cards.values():
+        record(
+            AuditEntry.Event.EXPORT_SIGNED,
+            session=session,
+            identity=card.id,
+            consent_hash=card.consent_hash,
+            details={"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()},
+        )
     response = HttpResponse(signed, content_type=media)
     ending = provenance.MEDIA_TYPES[media]
     response.headers["Content-Disposition"] = f'attachment; filename="ai-modified-{session[:8]}.{ending}"'

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
+from exports import certificate, provenance
 from tests.browser.camera import read_film, write_clip
 from tests.browser.canvas import WATCH, Picture, decode, difference, look
 from tests.browser.chromium import launch_with_camera
@@ -78,8 +79,8 @@ def worn(page: Page, services: Services) -> tuple[str, str]:
     return left, right
 
 
-def chip_names(page: Page) -> list[str | None]:
-    return [chip.get_attribute("aria-label") for chip in page.get_by_role("group").get_by_role("radio").all()]
+def chip_names(page: Page) -> list[str]:
+    return [str(chip.get_attribute("aria-label")) for chip in page.get_by_role("group").get_by_role("radio").all()]
 
 
 def name_of(page: Page, identity: str) -> str:
@@ -105,6 +106,11 @@ def test_each_of_two_people_gets_a_face_of_their_own(pair: Page, services: Servi
     pair.get_by_role("radio", name="Face 2").check()
     choose(pair, "p1")
     assert worn(pair, services) == ("p8", "p1")
+
+    with pair.expect_download() as downloaded:
+        pair.locator("#snapshot").click()
+    found = provenance.read(downloaded.value.path().read_bytes(), "image/jpeg", certificate.self_made())
+    assert found is not None and found.identities == ("p1", "p8")
 
     pair.get_by_role("radio", name="Everybody").check()
     choose(pair, "p8")

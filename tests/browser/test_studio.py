@@ -347,7 +347,7 @@ class TestSaving:
             live.keyboard.press("s")
         data = downloaded.value.path().read_bytes()
         found = provenance.read(data, "image/jpeg", certificate.self_made())
-        assert found is not None and (found.state, found.ai_made, found.identity) == ("valid", True, "p1")
+        assert found is not None and (found.state, found.ai_made, found.identities) == ("valid", True, ("p1",))
 
     def test_a_recording_is_downloaded_signed(self, live: Page) -> None:
         live.keyboard.press("r")

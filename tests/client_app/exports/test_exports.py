@@ -61,26 +61,27 @@ class TestProvenance:
     @pytest.mark.parametrize("media", ["image/jpeg", "image/png", "video/mp4"])
     def test_a_signed_file_says_what_was_done_to_it(self, frame: BgrFrame, media: str) -> None:
         data = film(frame) if media == "video/mp4" else encoded(frame, f".{media[6:]}")
-        signed = provenance.sign(data, provenance.media_type(data), self.signer, SESSION, "p1", "cafe")
+        signed = provenance.sign(data, provenance.media_type(data), self.signer, SESSION, {"p1": "cafe", "p8": ""})
         found = provenance.read(signed, media, self.signer)
         assert found is not None
-        assert (found.state, found.ai_made, found.session, found.identity) == ("trusted", True, SESSION, "p1")
+        assert (found.state, found.ai_made, found.session) == ("trusted", True, SESSION)
+        assert found.identities == ("p1", "p8")
         assert provenance.read(data, media, self.signer) is None
 
     def test_another_servers_signature_holds_but_is_not_trusted(self, frame: BgrFrame) -> None:
-        signed = provenance.sign(encoded(frame), "image/jpeg", certificate.self_made(), SESSION, "p1", "")
+        signed = provenance.sign(encoded(frame), "image/jpeg", certificate.self_made(), SESSION, {"p1": ""})
         found = provenance.read(signed, "image/jpeg", self.signer)
         assert found is not None and found.state == "valid"
 
     def test_one_changed_byte_breaks_the_signature(self, frame: BgrFrame) -> None:
-        signed = bytearray(provenance.sign(encoded(frame), "image/jpeg", self.signer, SESSION, "p1", ""))
+        signed = bytearray(provenance.sign(encoded(frame), "image/jpeg", self.signer, SESSION, {"p1": ""}))
         signed[len(signed) * 3 // 4] ^= 0xFF
         found = provenance.read(bytes(signed), "image/jpeg", self.signer)
         assert found is not None and found.state == "invalid"
 
     def test_a_damaged_file_is_not_signed(self, frame: BgrFrame) -> None:
         with pytest.raises(UnsupportedFile, match="damaged"):
-            provenance.sign(encoded(frame, ".png")[:2000], "image/png", self.signer, SESSION, "p1", "")
+            provenance.sign(encoded(frame, ".png")[:2000], "image/png", self.signer, SESSION, {"p1": ""})
 
     def test_the_certificate_is_made_once_and_its_key_is_private(self, tmp_path: Path) -> None:
         made = certificate.load(tmp_path / "c2pa")
@@ -131,7 +132,15 @@ class TestSigning:
         assert visitor.export(encoded(picture), "image/jpeg", token=token).status_code == 403
 
     def test_an_identity_that_is_not_offered_is_refused(self, visitor: Visitor, frame: BgrFrame) -> None:
-        assert visitor.export(encoded(frame), "image/jpeg", identity="nobody").status_code == 404
+        for identity in ("nobody", "", "p1,nobody"):
+            assert visitor.export(encoded(frame), "image/jpeg", identity=identity).status_code == 404
+        assert visitor.export(encoded(frame), "image/jpeg", identity=",".join(["p1"] * 33)).status_code == 400
+
+    def test_every_face_in_the_picture_is_named(self, client: Client, visitor: Visitor, frame: BgrFrame) -> None:
+        picture = marked(frame, visitor.session, client.watermark_key)
+        signed = visitor.export(encoded(picture), "image/jpeg", identity="p1,p8").content
+        found = client.visitor().verify(signed, "image/jpeg").json()
+        assert found["signature"]["identities"] == ["p1", "p8"]
 
     def test_another_kind_of_file_is_refused(self, visitor: Visitor) -> None:
         answer = visitor.export(b"GIF89a" + bytes(100), "image/gif")

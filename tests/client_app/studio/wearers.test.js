@@ -31,10 +31,10 @@ test("an identity goes to the chosen face, and to nobody while everybody is chos
   assert.equal(wearers.identities, undefined);
   wearers.chosen = 2;
   wearers.dress("p3");
-  assert.deepEqual(wearers.identities, { 2: "p3" });
+  assert.deepEqual([wearers.identities, wearers.all], [{ 2: "p3" }, true]);
   assert.equal(wearers.identityOf(1), undefined);
   wearers.undress();
-  assert.equal(wearers.identities, undefined);
+  assert.deepEqual([wearers.identities, wearers.all], [undefined, true]);
 });
 
 test("who was dressed keeps the chip while away, so that it can be undone", () => {
@@ -66,5 +66,5 @@ test("another session knows nothing of it", () => {
   wearers.chosen = 1;
   wearers.dress("p2");
   wearers.forget();
-  assert.deepEqual([wearers.numbers, wearers.identities, wearers.chosen], [[], undefined, 0]);
+  assert.deepEqual([wearers.numbers, wearers.identities, wearers.chosen, wearers.all], [[], undefined, 0, false]);
 });

@@ -29,8 +29,7 @@ const cardOf = (identity) => cards.find(({ value }) => value === identity);
 /** Everybody's, but for those who have one of their own. */
 const card = () => cardOf(chosen.identity) ?? cards[0];
 const wearers = new Wearers();
-/** Which faces are swapped: whoever has an identity of their own is. */
-const swapped = () => (wearers.identities ? "all" : chosen.faces);
+const swapped = () => (wearers.all ? "all" : chosen.faces);
 
 function choice() {
   const { mirror, bystanders, strength, edge, mouth, eyes, engine } = chosen;
@@ -41,10 +40,21 @@ function choice() {
   return { identity: card()?.value ?? "", identities: wearers.identities, options };
 }
 
+const identitiesOf = ({ identity, identities }) => new Set([identity, ...Object.values(identities ?? {})]);
+/** Every identity that was put on since the recording began. */
+let filmed = new Set();
+
+/** The next frames become what is chosen now. */
+function steer() {
+  const next = choice();
+  for (const identity of identitiesOf(next)) filmed.add(identity);
+  studio.choose(next);
+}
+
 function remember(changes) {
   Object.assign(chosen, changes);
   preferences.save(chosen);
-  studio.choose(choice());
+  steer();
 }
 
 function showCard() {
@@ -67,7 +77,7 @@ for (const each of cards) {
   each.addEventListener("change", () => {
     if (wearers.chosen) {
       wearers.dress(each.value);
-      studio.choose(choice());
+      steer();
     } else {
       wearers.undress();
       remember({ identity: each.value });
@@ -118,7 +128,7 @@ function forgetWearers() {
   showWearers();
   showFields();
   chips.mark([], 1, 1, 0);
-  studio.choose(choice());
+  steer();
 }
 
 $("#search").addEventListener("input", ({ target }) => {
@@ -149,14 +159,14 @@ function showFields() {
 for (const name of FIELDS) {
   $(`#${name}`).addEventListener("input", ({ target }) => {
     const value = { checkbox: target.checked, range: Number(target.value) }[target.type] ?? target.value;
-    if (name === "faces") wearers.undress();
+    if (name === "faces") wearers.forget();
     remember({ [name]: value });
     showFields();
     showWearers();
   });
 }
 showFields();
-studio.choose(choice());
+steer();
 
 async function showCameras() {
   const cameras = await Camera.list();
@@ -263,9 +273,7 @@ function holdBack(held) {
   else delete frame.dataset.hold;
 }
 
-const exporter = new Exporter(body.dataset.exports, csrf, () =>
-  tokens.held && { token: tokens.held.token, identity: card()?.value ?? "" },
-);
+const exporter = new Exporter(body.dataset.exports, csrf, () => tokens.held?.token);
 const recorder = new Recorder(canvas, Number(body.dataset.exportBytes));
 
 async function saying(work, done) {
@@ -285,6 +293,7 @@ async function toggleRecording() {
   } catch (error) {
     return void toast(error.message);
   }
+  filmed = identitiesOf(choice());
   studio.keepRunning("recording", true);
   $("#record").setAttribute("aria-pressed", "true");
   $("#recording").hidden = false;
@@ -294,7 +303,7 @@ recorder.addEventListener("stopped", ({ detail: { blob } }) => {
   studio.keepRunning("recording", false);
   $("#record").setAttribute("aria-pressed", "false");
   $("#recording").hidden = true;
-  saying(() => saveFilm(blob, exporter), gettext("The film was signed and saved."));
+  saying(() => saveFilm(blob, exporter, filmed), gettext("The film was signed and saved."));
 });
 
 const floating = document.createElement("video");
@@ -331,7 +340,7 @@ const ACTIONS = {
   start: toggle,
   mirror: toggleMirror,
   compare: toggleCompare,
-  snapshot: () => saying(() => snapshot(canvas, exporter), gettext("The snapshot was signed and saved.")),
+  snapshot: () => saying(() => snapshot(canvas, exporter, identitiesOf(choice())), gettext("The snapshot was signed and saved.")),
   record: toggleRecording,
   pip: () => toggleFloating().catch(() => toast(gettext("This browser does not let the picture float."))),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : frame.requestFullscreen()),

@@ -17,25 +17,25 @@ export class Exporter {
   /**
    * @param {string} address
    * @param {() => string} csrf
-   * @param {() => {token: string, identity: string} | null} session what is live now
+   * @param {() => string | undefined} token of the session in hand
    */
-  constructor(address, csrf, session) {
+  constructor(address, csrf, token) {
     this.address = address;
     this.csrf = csrf;
-    this.session = session;
+    this.token = token;
   }
 
-  /** `blob`, signed. Throws Error with the server's sentence: nothing unsigned is handed over. */
-  async sign(blob) {
-    const session = this.session();
-    if (!session) throw new Error(gettext("Press Start first: only a running session can save."));
+  /** `blob`, which shows `identities`, signed. Throws Error with the server's sentence: nothing unsigned is handed over. */
+  async sign(blob, identities) {
+    const token = this.token();
+    if (!token) throw new Error(gettext("Press Start first: only a running session can save."));
     const response = await fetch(this.address, {
       method: "POST",
       headers: {
         "Content-Type": blob.type.split(";")[0],
         "X-CSRFToken": this.csrf(),
-        "X-Faceswap-Session": session.token,
-        "X-Faceswap-Identity": session.identity,
+        "X-Faceswap-Session": token,
+        "X-Faceswap-Identity": [...identities].join(","),
         Accept: "application/json",
       },
       body: blob,
@@ -57,10 +57,10 @@ export function download(blob, name) {
 
 const stamp = () => new Date().toISOString().slice(0, 19).replaceAll(":", "-");
 
-/** One signed JPEG of `canvas`. */
-export async function snapshot(canvas, exporter) {
+/** One signed JPEG of `canvas`, which shows `identities`. */
+export async function snapshot(canvas, exporter, identities) {
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", SNAPSHOT_QUALITY));
-  download(await exporter.sign(blob), `ai-modified-${stamp()}.jpg`);
+  download(await exporter.sign(blob, identities), `ai-modified-${stamp()}.jpg`);
 }
 
 /** Films of `canvas`, MP4. Events: "progress" {seconds, bytes}, "stopped" {blob}. */
@@ -134,9 +134,9 @@ export class Recorder extends EventTarget {
   }
 }
 
-/** Sign a film and hand it over. */
-export async function saveFilm(blob, exporter) {
-  download(await exporter.sign(blob), `ai-modified-${stamp()}.mp4`);
+/** Sign a film that shows `identities` and hand it over. */
+export async function saveFilm(blob, exporter, identities) {
+  download(await exporter.sign(blob, identities), `ai-modified-${stamp()}.mp4`);
 }
 
 /** `1:05 · 3.2 MB`. */

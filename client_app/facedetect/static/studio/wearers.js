@@ -18,6 +18,8 @@ export class Wearers {
   chosen = 0;
   /** Number of the face that is swapped where only one is. */
   first = 0;
+  /** Whether somebody was given a face of their own: from then on every face is swapped. */
+  all = false;
 
   /** Take note of the faces of one frame; whether the chips must change. */
   see(faces, now = performance.now()) {
@@ -51,7 +53,9 @@ export class Wearers {
 
   /** Put `identity` on the chosen face. */
   dress(identity) {
-    if (this.chosen) this.#identities.set(this.chosen, identity);
+    if (!this.chosen) return;
+    this.#identities.set(this.chosen, identity);
+    this.all = true;
   }
 
   /** Everybody wears the same again. */
@@ -64,6 +68,7 @@ export class Wearers {
     this.undress();
     this.#seen.clear();
     this.chosen = this.first = 0;
+    this.all = false;
   }
 }
 
