@@ -24,5 +24,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes no 
         """Whether a member of staff has Django's permission to change these rows: for what a page lets them do."""
         return super().has_change_permission(request)
 
+    def may_delete(self, request: HttpRequest) -> bool:
+        """The same of deleting."""
+        return super().has_delete_permission(request)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -110,6 +110,10 @@ class RemovalRequestAdmin(ReadOnlyAdmin):
         open_ = obj is None or obj.closed is None
         return open_ and self.may_change(request)
 
+    def has_delete_permission(self, request: HttpRequest, obj: RemovalRequest | None = None) -> bool:
+        """Of a closed one: its e-mail address is kept no longer than needed. The audit log keeps its number."""
+        return (obj is None or obj.closed is not None) and self.may_delete(request)
+
     @admin.display(description=gettext_lazy("clock"), ordering="due")
     def clock(self, row: RemovalRequest) -> str:
         if row.closed is not None:

@@ -137,9 +137,10 @@ class TestLists:
         assert not re.search(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)|<style|\sstyle=|\son\w+=", page.text)
 
     @pytest.mark.parametrize("path", LISTS)
-    def test_nothing_is_added_or_deleted(self, staff: Staff, path: str) -> None:
+    def test_nothing_is_added_or_deleted(self, client: Client, staff: Staff, path: str) -> None:
+        ask_for_removal(client, "an open request")
         assert staff.get(f"{path}/add/").status_code == 403
-        assert "delete_selected" not in staff.get(f"{path}/").text
+        assert ("delete_selected" in staff.get(f"{path}/").text) == (path == "identities/removalrequest")
 
     @pytest.mark.parametrize("path", sorted(set(LISTS) - CHANGED))
     def test_what_is_signed_or_logged_is_not_edited(
@@ -197,6 +198,15 @@ class TestRevoking:
         assert f"Closed: {number}" in staff.act("identities/removalrequest/", "close_without", number)
         (details,) = sql(client, "SELECT details FROM audit_auditentry ORDER BY number DESC LIMIT 1")[0]
         assert "nothing found" in details
+
+    def test_a_closed_request_is_deleted_and_an_open_one_is_not(self, client: Client, staff: Staff) -> None:
+        path, numbers = "identities/removalrequest/", [ask_for_removal(client, "x") for _ in range(2)]
+        staff.act(path, "close_without", numbers[0])
+        for number, status in zip(numbers, (200, 403), strict=True):
+            assert staff.post(f"{path}{number}/delete/", post="yes").status_code == status
+        left = sql(client, "SELECT id FROM identities_removalrequest WHERE id IN (?, ?)", *numbers)
+        assert left == [(numbers[1],)]
+        assert "Cannot delete" in staff.post(path, action="delete_selected", _selected_action=numbers[1:]).text
 
 
 def test_the_overdue_requests_come_first_with_their_clock(client: Client, staff: Staff) -> None:
