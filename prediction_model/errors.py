@@ -198,13 +198,14 @@ class RunRefused(PredictionError):
 
 
 class StoreUnreachable(PredictionError):
-    """A store of identity packages that does not answer."""
+    """A store of identity packages, or the folder of trainings, that does not answer or is full."""
 
     type = "store_unreachable"
     status = 503
 
     def __init__(self, place: str, error: Exception) -> None:
-        super().__init__(f"The identity store {place} cannot be reached ({type(error).__name__}): try again later.")
+        why = getattr(error, "strerror", None) or type(error).__name__
+        super().__init__(f"The store {place} cannot be used ({why}): try again later.")
 
 
 class TooManyTrainings(PredictionError):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prediction_model.errors import PackageRefused, PredictionError, StoreUnreachable, UnknownIdentity
-from prediction_model.identities.package import CARD, IDENTITY_ID, IdentityPackage, read_package
+from prediction_model.identities.package import CARD, FILE_NAME, IDENTITY_ID, IdentityPackage, read_package
 from prediction_model.settings import ROOT
 from prediction_model.tokens import TokenVerifier
 
@@ -161,17 +163,30 @@ class IdentityStore:
             with tempfile.TemporaryDirectory(prefix=".partial-", dir=kept.parent) as parent:
                 partial = Path(parent) / identity
                 partial.mkdir()
-                names = [str(path).rsplit("/", 1)[-1] for path in filesystem.ls(source, detail=False)]
-                if len(names) > MAX_PACKAGE_FILES:
-                    raise PackageRefused(identity, f"it has {len(names)} files, expected at most {MAX_PACKAGE_FILES}")
-                for name in names:
-                    (partial / name).write_bytes(filesystem.cat_file(f"{source}/{name}"))
+                (partial / CARD).write_bytes(card)
+                for name in _files_of(identity, card):
+                    with suppress(FileNotFoundError):  # the package is refused for it when it is read
+                        (partial / name).write_bytes(filesystem.cat_file(f"{source}/{name}"))
                 partial.replace(kept)
         except (OSError, ValueError) as error:
             if (kept / CARD).is_file():
                 return kept  # somebody beside us was faster
             raise StoreUnreachable(place, error) from error
         return kept
+
+
+def _files_of(identity: str, card: bytes) -> list[str]:
+    """The files that the card lists; what else lies there is of an unfinished change. Raises PackageRefused."""
+    try:
+        names = list(json.loads(card)["files"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise PackageRefused(identity, f"its {CARD} is not a JSON object that lists its files") from None
+    if len(names) > MAX_PACKAGE_FILES:
+        raise PackageRefused(identity, f"it has {len(names)} files, expected at most {MAX_PACKAGE_FILES}")
+    for name in names:
+        if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
+            raise PackageRefused(identity, f"its {CARD} lists {str(name)[:64]!r}, which is no file name")
+    return names
 
 
 def _is_url(place: str | Path) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from prediction_model.errors import (
     BadToken,
     IdentityNotAllowed,
     IdentityTaken,
+    PredictionError,
     RefusedPortrait,
     StoreUnreachable,
     UnknownIdentity,
@@ -155,9 +156,9 @@ class Enrolment:
                 raise StoreUnreachable(self._place, error) from error
         else:
             folder = Path(self._place) / identity
-            # The card first: from here on nobody is served it, whatever becomes of the rest.
-            (folder / CARD).unlink(missing_ok=True)
             try:
+                # The card first: from here on nobody is served it, whatever becomes of the rest.
+                (folder / CARD).unlink(missing_ok=True)
                 shutil.rmtree(folder)
             except FileNotFoundError:
                 pass
@@ -198,7 +199,13 @@ class Enrolment:
 
     def _publish(self, folder: Path, identity: str) -> None:
         if "://" in self._place:
-            self._overwrite(folder, identity)
+            try:
+                self._overwrite(folder, identity)
+            except (OSError, StoreUnreachable):
+                # Without a card nobody is served it; nor shall the face stay there.
+                with suppress(PredictionError, OSError):
+                    self.remove(identity)
+                raise
             return
         try:
             folder.rename(Path(self._place) / identity)
@@ -246,11 +253,11 @@ def _one_face(picture: BgrFrame, finder: FaceFinder) -> Mesh:
 
 
 def _cut(path: Path, picture: BgrFrame, mesh: Mesh, side: int, margin: float) -> None:
-    """Write the upright square around the face as JPEG."""
+    """Write the upright square around the face as JPEG. Raises OSError."""
     matrix = align(picture, mesh, side).matrix / np.float32(margin)
     matrix[:, 2] += side * (1 - 1 / margin) / 2
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     smooth = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale) if scale < 0.5 else picture
     cut = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    if not cv2.imwrite(str(path), cut, [cv2.IMWRITE_JPEG_QUALITY, 92]):
-        raise OSError(errno.EIO, "the picture cannot be written")
+    # Not cv2.imwrite, which does not say why it failed.
+    path.write_bytes(cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())

@@ -33,6 +33,7 @@ from prediction_model.errors import (
     BadInstance,
     ExtraMissing,
     PredictionError,
+    StoreUnreachable,
     TooManyTrainings,
     UnknownTraining,
 )
@@ -111,6 +112,7 @@ class Trainings:
         Raises:
             BadInstance: it has no photograph, or is one of the shipped ones.
             ExtraMissing: what trains is not installed.
+            StoreUnreachable: the folder cannot be written.
             TooManyTrainings: more wait than are kept.
         """
         if package.kind == "synthetic" or not (package.folder / FACE).is_file():
@@ -126,9 +128,13 @@ class Trainings:
         self.forget(package.id)
         training = Training(secrets.token_hex(8), package.id, worker=os.getpid())
         folder = self._folder / training.training
-        folder.mkdir(parents=True, mode=0o700)
-        shutil.copyfile(package.folder / FACE, folder / FACE)
-        self._write(folder, training)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+            shutil.copyfile(package.folder / FACE, folder / FACE)
+            self._write(folder, training)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise StoreUnreachable(str(self._folder), error) from error
         watcher = threading.Thread(target=self._watch, args=(folder, training, package), name="training", daemon=True)
         watcher.start()
         return training
@@ -191,9 +197,16 @@ class Trainings:
             # A deleted folder is how a training is called off; anything else is told.
             if (folder / STATE).is_file():
                 LOG.exception("a training failed: %s", type(error).__name__)
-                self._write(folder, replace(training, state="failed", reason="The training failed: start it again."))
+                self._give_up(folder, replace(training, state="failed", reason="The training failed: start it again."))
         finally:
             _tidy(folder)
+
+    def _give_up(self, folder: Path, training: Training) -> None:
+        _tidy(folder)  # before anything is written: a full disk may be why it failed
+        try:
+            self._write(folder, training)
+        except OSError:
+            _delete(folder)  # unknown it is told to have failed, and not to run for ever
 
     def _work(self, folder: Path, training: Training, package: IdentityPackage) -> Training:
         """Train, compare, and use what is better: how it ended."""

@@ -157,6 +157,36 @@ def test_a_package_from_a_url_is_kept_by_its_hash(copy: Copy, tokens: TokenVerif
         memory.rm("/packages", recursive=True)
 
 
+def test_a_change_behind_a_url_that_was_cut_off_leaves_the_package_as_it_was(
+    copy: Copy, tokens: TokenVerifier, tmp_path: Path
+) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(str(copy("changing")), "/cut-off/changing", recursive=True)
+    try:
+        memory.pipe_file("/cut-off/changing/another.tflite", b"uploaded, and then the card was not")
+        package = IdentityStore(["memory://cut-off"], tokens, tmp_path / "cache").get("changing")
+        assert package.id == "changing" and not (package.folder / "another.tflite").exists()
+    finally:
+        memory.rm("/cut-off", recursive=True)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [b"[]", b"{", b'{"files": {"../../outside": ""}}', json.dumps({"files": dict.fromkeys("abcdefghijklmnopq")})],
+)
+def test_a_card_behind_a_url_that_lists_no_files_is_refused(
+    card: bytes | str, tokens: TokenVerifier, tmp_path: Path
+) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/odd/odd/{CARD}", card.encode() if isinstance(card, str) else card)
+    try:
+        with pytest.raises(PackageRefused):
+            IdentityStore(["memory://odd"], tokens, tmp_path / "cache").get("odd")
+        assert not list((tmp_path / "cache").rglob("*outside*"))
+    finally:
+        memory.rm("/odd", recursive=True)
+
+
 def test_a_package_deleted_behind_a_url_leaves_no_copy(copy: Copy, tokens: TokenVerifier, tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.put(str(copy("gone")), "/passing/gone", recursive=True)
