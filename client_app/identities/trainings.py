@@ -136,8 +136,8 @@ class Trainer:
             return Told(row.outcome or "queued", reason=row.reason)
         try:
             told = self._operator.call("GET", f"{PATH}/{row.training}")
-        except Refusal as refusal:
-            _end(row, Training.Outcome.FAILED, str(refusal))
+        except Refusal:  # it does not know this training
+            _end(row, Training.Outcome.FAILED, _("The server was stopped meanwhile: start the training again."))
             return self._told(row)
         try:
             told_now = _read(told)

@@ -124,6 +124,7 @@ def make_services(folder: Path, log: IO[bytes] | None = None) -> Services:
         "FACESWAP_PREDICTORS": f"http://127.0.0.1:{prediction}",
         "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
         "FACESWAP_IDENTITY_STORE": str(folder / "identities"),
+        "FACESWAP_TRAININGS": str(folder / "trainings"),
         "GUNICORN_CMD_ARGS": "--no-control-socket --graceful-timeout 3",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -140,6 +140,7 @@ def served(folder: Path, **settings: str) -> Iterator[Client]:
         "FACESWAP_PREDICTION_URL": "http://127.0.0.1:9",
         "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
         "FACESWAP_IDENTITY_STORE": str(folder / "identities"),
+        "FACESWAP_TRAININGS": str(folder / "trainings"),
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
         "TMPDIR": str(folder / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -153,14 +154,21 @@ def served(folder: Path, **settings: str) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Beside the prediction service."""
+@contextmanager
+def beside_prediction(folder: Path, python_path: Path | None = None, **settings: str) -> Iterator[Client]:
+    """The client and the prediction service, which finds modules in `python_path` before all others."""
     port = free_port()
     reader = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("client")
-        client = stack.enter_context(served(folder, FACESWAP_PREDICTION_URL=reader))
+        client = stack.enter_context(served(folder, FACESWAP_PREDICTION_URL=reader, **settings))
         serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(port)]
-        stack.enter_context(running(serve, ROOT, client.environment, reader))
+        environment = {**client.environment, **({"PYTHONPATH": str(python_path)} if python_path else {})}
+        stack.enter_context(running(serve, ROOT, environment, reader))
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Beside the prediction service."""
+    with beside_prediction(tmp_path_factory.mktemp("client")) as client:
         yield client

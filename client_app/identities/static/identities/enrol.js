@@ -2,6 +2,7 @@
 
 import { Camera, CameraError } from "../studio/camera.js";
 import { gettext } from "../studio/text.js";
+import { post } from "./request.js";
 
 const LONGEST_SIDE = 1280;
 const PICTURE_QUALITY = 0.92;
@@ -10,7 +11,6 @@ const FRAME_QUALITY = 0.8;
 const FRAME_EVERY_MS = 200;
 
 const $ = (selector) => document.querySelector(selector);
-const csrf = () => $("[name=csrfmiddlewaretoken]").value;
 const form = $("#enrol");
 const camera = new Camera($("#camera"));
 
@@ -30,20 +30,6 @@ function jpeg(source, width, height, side, quality) {
   canvas.height = Math.round(height * scale);
   canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
-}
-
-async function post(address, body, headers = {}) {
-  const response = await fetch(address, {
-    method: "POST",
-    body,
-    headers: { "X-CSRFToken": csrf(), Accept: "application/json", ...headers },
-  }).catch(() => null);
-  const answer = await response?.json().catch(() => null);
-  if (!response?.ok) {
-    const message = answer?.error?.message ?? gettext("The server does not answer. Check the connection and try again.");
-    throw new Error(message);
-  }
-  return answer;
 }
 
 const kind = () => form.elements.kind.value;

