@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +18,11 @@ from playwright.sync_api import Browser, Page, Playwright, expect
 
 from exports import certificate, provenance
 from tests.browser.camera import read_film, write_clip
-from tests.browser.canvas import WATCH, Picture, decode, difference, look
+from tests.browser.canvas import WATCH, Picture, decode, difference, look, screen
 from tests.browser.chromium import launch_with_camera
 from tests.browser.services import Services
 from tests.browser.test_accessibility import findings
-from tests.browser.test_studio import choose, start, unmirror, wait_for_new_frames
+from tests.browser.test_studio import choose, expect_state, start, unmirror, wait_for_new_frames
 
 MIDDLE = slice(160, 480)
 """Columns of a wearer's clip that hold all of the face."""
@@ -144,6 +146,22 @@ def test_the_assignment_ends_with_the_session(pair: Page) -> None:
     assert pair.locator("#faces").input_value() == "largest"
 
 
+def test_when_the_face_of_one_is_revoked_nobody_is_shown_and_the_others_can_go_on(
+    pair: Page, services: Services
+) -> None:
+    pair.get_by_role("radio", name="Face 2").check()
+    choose(pair, "p7")  # no other test's
+    wait_for_new_frames(pair, 3)
+    revoke = [sys.executable, "manage.py", "revoke", "identity", "p7"]
+    subprocess.run(revoke, cwd=services.client.folder, env=services.client.environment, check=True)
+    expect_state(pair, "^error$")
+    expect(pair.get_by_role("alert")).to_contain_text("revoked")
+    assert screen(pair).max() == 0
+    expect(pair.locator("#wearers-field")).to_be_hidden()
+    start(pair)
+    expect(pair.get_by_role("radio", name="Only the nearest")).to_be_visible()
+
+
 def test_the_numbers_go_when_the_picture_goes(pair: Page) -> None:
     pair.evaluate("document.querySelector('#camera').srcObject.getVideoTracks()[0].enabled = false")
     pair.wait_for_selector("#frame:not(.shown)")
@@ -167,8 +185,7 @@ def test_a_softer_edge_reaches_the_picture(pair: Page, services: Services) -> No
     assert pair.locator("#edge").input_value() == "1"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_the_chips_are_accessible_and_fit(pair: Page, scheme: Any, width: int) -> None:
     pair.set_viewport_size({"width": width, "height": 844})
     pair.emulate_media(color_scheme=scheme, reduced_motion="reduce")
