@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from identities.encryption import decrypt
 from identities.models import Identity
 from identities.visitor import owned, remember
 
+LOG = logging.getLogger(__name__)
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
 PORTRAIT_CACHE_SECONDS = 3600
@@ -45,7 +47,8 @@ def tells_errors(view: View) -> View:
     def handle(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
-        except DatabaseError:
+        except DatabaseError as error:
+            LOG.error("the database does not answer: %s", error)
             return error_response(request, Unavailable("The database does not answer. Try again in a moment."))
         except ClientError as error:
             return error_response(request, error)
