@@ -12,6 +12,7 @@ const panels = [...document.querySelectorAll(".training")];
 
 const ENDED = {
   better: gettext("Trained: measured to be better than the photograph, and now used in its place."),
+  not_better: gettext("Trained, but not measured to be better than the photograph, which stays in use."),
   cancelled: gettext("The training was cancelled."),
 };
 
