@@ -38,7 +38,7 @@ def token_limits() -> dict[str, int]:
 
 
 def grant(request: HttpRequest, visitor: str, session: str, seconds: int = SESSION_SECONDS) -> None:
-    """Count a new session whose token lasts `seconds`, the next token of a running one, or a picture (0 seconds).
+    """Count a new session whose token lasts `seconds`, the next token of a running one, or a call (0 seconds).
 
     Raises TooMuch for whom a limit is reached; nothing is counted then, nor for visitors who are logged in.
     """

@@ -30,7 +30,7 @@ class TermsAcceptance(models.Model):
 
 
 class Grant(models.Model):
-    """A session that got tokens, or a picture that was swapped; kept for a day, to count it."""
+    """A session that got tokens, a picture that was swapped, or a request for removal; kept for a day, to count it."""
 
     session: models.CharField[str, str] = models.CharField(primary_key=True, max_length=32)
     visitor: models.CharField[str, str] = models.CharField(max_length=32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from functools import cache
 
@@ -17,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from access import limits
 from audit.chain import record
 from audit.models import AuditEntry
 from facedetect.configuration import Settings
@@ -130,6 +132,7 @@ def removal(request: HttpRequest) -> HttpResponseBase:
         raise BadRequest(_("Expected an e-mail address, for the answer.")) from None
     if not 0 < len(what) <= MOST_WORDS:
         raise BadRequest(_("Expected a description of the face, in at most 2000 characters."))
+    limits.grant(request, new_visitor(), secrets.token_hex(16), seconds=0)  # an address asks as often as for pictures
     due = timezone.now() + timedelta(hours=REMOVAL_HOURS)
     asked = RemovalRequest.objects.create(contact=contact, what=what, due=due)
     record(AuditEntry.Event.REMOVAL_REQUESTED, details={"request": asked.pk})

@@ -134,6 +134,12 @@ class TestLimits:
         rows = sql(client, "SELECT DISTINCT address FROM access_grant")
         assert rows and all(re.fullmatch("[0-9a-f]{64}", address) for (address,) in rows), "addresses are not kept"
 
+    def test_requests_for_removal_count_for_their_address(self, client: Client, visitor: Visitor) -> None:
+        fields = {"contact": "somebody@example.org", "what": "My face."}
+        answers = [visitor.http.post(f"{client.address}/removal", fields, timeout=10) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [201] * 5 + [429]
+        self.refused(answers[-1])
+
     def test_a_forwarded_address_is_believed_only_from_a_proxy(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         with served(tmp_path_factory.mktemp("direct"), FACESWAP_ADDRESS_SESSIONS_PER_HOUR="1") as direct:
             at(direct, "one").start()
