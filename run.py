@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ STOP_SECONDS = 4.0
 """Of the five that Ctrl-C may take: what still runs after them is killed."""
 POLL_SECONDS = 0.05
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 
 CHECKS = {
@@ -267,14 +269,19 @@ def manage(environment: "dict[str, str]", *commands: str) -> None:
     """Run commands of client_app/manage.py side by side."""
     lines = [[PYTHON, "manage.py", name, "--noinput", "--verbosity=0"] for name in commands]
     running = [subprocess.Popen(line, cwd=ROOT / "client_app", env=environment) for line in lines]
-    failed = [name for name, process in zip(commands, running, strict=True) if process.wait()]
+    try:
+        failed = [name for name, process in zip(commands, running, strict=True) if process.wait()]
+    except BaseException:
+        for process in running:
+            process.kill()
+        raise
     if failed:
         raise Failure(f"`python manage.py {failed[0]}` failed in client_app; its lines above say why.")
 
 
 def stop(running: "list[Service]") -> None:
     """End every process of every service within `STOP_SECONDS`: asked first, then killed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     processes = [service.process for service in running]
     for process in processes:
@@ -297,10 +304,11 @@ def start(options: argparse.Namespace) -> int:
         output_of("Making a certificate", PYTHON, "client_app/make_keys.py", "certificate", *files, *at.names)
     environment, plan, running = at.environment(), plans(at, options.workers), []
     try:
-        for name in ("prediction", "relay"):
-            running.append(Service(name, plan[name], environment))
-        manage(environment, "migrate", "collectstatic")
-        running.append(Service("client", plan["client"], environment))
+        for name in plan:
+            if name == "client":
+                manage(environment, "migrate", "collectstatic")
+            with interrupted_afterwards():
+                running.append(Service(name, plan[name], environment))
         wait_until_ready(running)
         print(f"\nOpen {at.page} (Ctrl-C stops everything)\n", flush=True)
         if options.browser and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
@@ -384,8 +392,22 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def interrupted_afterwards() -> "Iterator[None]":
+    """What would interrupt the block does so at its end: a service that is just being started must not get lost."""
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            raise KeyboardInterrupt
+
+
 def main(arguments: "list[str]") -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         signal.signal(number, interrupt)
     try:
         return test(arguments[1:]) if arguments[:1] == ["test"] else start(command_line().parse_args(arguments))

@@ -107,6 +107,19 @@ def test_control_c_stops_everything(set_up: Path, python: Path, ports: int) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("said", ["prediction | ", "relay      | ", "Booting worker"])
+def test_an_interrupt_while_services_start_stops_them_as_soon(
+    set_up: Path, python: Path, ports: int, said: str
+) -> None:
+    """gunicorn loses a SIGTERM that meets a worker before it listens to signals, and waits for that worker."""
+    with Running(command(python, ports), set_up) as started:
+        started.wait_for(said, START_SECONDS)
+        assert started.stop() == run.INTERRUPTED
+    assert "Traceback" not in started.output
+    assert processes_in(set_up) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_that_dies_ends_the_others(set_up: Path, python: Path, ports: int, name: str) -> None:
     with Running(command(python, ports), set_up) as started:
