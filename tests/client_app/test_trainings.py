@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import secrets
+import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.util import find_spec
@@ -22,6 +28,7 @@ needs_training = pytest.mark.skipif(
 )
 TRAINING_SECONDS = 500
 """For all but the learning itself: this machine may be busy."""
+SHEET = b"\xff\xd8 a sheet"
 RELEASE = {"kind": "release", "subject": "Jonas Example", "document": sha256(b"the signed release").hexdigest()}
 
 
@@ -116,6 +123,89 @@ class TestWhereItCannotBeDone:
             )
 
 
+def noted(client: Client, identity: str, **fields: Any) -> Path:
+    """A training as the service keeps it, so far as it has come: its folder. What trains is not needed."""
+    training = secrets.token_hex(8)
+    folder = client.folder / "trainings" / training
+    (folder / "run").mkdir(parents=True)
+    (folder / "run" / "weights.npz").write_bytes(b"weights")
+    (folder / "run" / "preview.jpg").write_bytes(SHEET)
+    state = {"training": training, "identity": identity, "state": "running", "worker": os.getpid(), **fields}
+    (folder / "training.json").write_text(json.dumps(state))
+    with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
+        database.execute(
+            "INSERT INTO identities_training (identity_id, owner, training, outcome, reason, started) "
+            "SELECT id, owner, ?, '', '', ? FROM identities_identity WHERE id = ?",
+            (training, datetime.now(UTC).replace(tzinfo=None).isoformat(" "), identity),
+        )
+    return folder
+
+
+class TestWhatIsToldOfATraining:
+    def test_progress_and_preview_are_its_owners(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        noted(lacking, identity, progress=0.25, step=130, seconds_left=540)
+        now = told(visitor)["trainings"][identity]
+        assert (now["state"], now["progress"], now["step"], now["seconds_left"]) == ("running", 0.25, 130, 540)
+        assert now["preview"] is True
+        sheet = f"{lacking.address}/identities/{identity}/training/preview.jpg"
+        seen = visitor.http.get(sheet, timeout=10)
+        assert seen.content == SHEET and seen.headers["Cache-Control"] == "private, no-store"
+        assert requests.get(sheet, timeout=10).status_code == 404
+        assert start(visitor, identity).status_code == 409, "one at a time"
+
+    def test_a_better_model_is_the_identitys_first_engine(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        ended = {"state": "done", "progress": 1.0, "step": 700, "better": True, "engines": ["autoencoder", "photo"]}
+        noted(lacking, identity, **ended, model="ab" * 32)
+        for _ in range(2):
+            assert told(visitor)["trainings"][identity]["state"] == "better"
+        page = visitor.http.get(f"{lacking.address}/", timeout=10).text
+        (card,) = re.findall(rf'type="radio" name="identity" value="{identity}"[^>]*', page)
+        assert 'data-engines="autoencoder photo"' in card
+        (logged,) = [details for event, details in events(lacking, identity) if event == "training_ended"]
+        assert {**logged, "training": ""} == {"training": "", "outcome": "better", "steps": 700, "model": "ab" * 32}
+        assert "entries hold" in lacking.manage("audit", "verify")
+
+    def test_one_that_is_not_better_changes_nothing(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        noted(lacking, identity, state="done", progress=1.0, better=False, reason="Not better.")
+        ended = told(visitor)["trainings"][identity]
+        assert (ended["state"], ended["reason"]) == ("not_better", "Not better.")
+        assert "autoencoder" not in next(row for row in stored(lacking, "identities_identity") if row[0] == identity)
+
+    def test_revoking_deletes_weights_and_sheet(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        folder = noted(lacking, identity)
+        visitor.post(f"/identities/{identity}/revoke", b"", FORM).raise_for_status()
+        assert not folder.exists() and not (lacking.folder / "identities" / identity).exists()
+        outcomes = [details["outcome"] for event, details in events(lacking, identity) if event == "training_ended"]
+        assert outcomes == ["revoked"]
+        sheet = visitor.http.get(f"{lacking.address}/identities/{identity}/training/preview.jpg", timeout=10)
+        assert sheet.status_code == 404
+
+    def test_one_that_was_lost_has_failed_and_the_command_takes_it_down(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        shutil.rmtree(noted(lacking, identity))
+        assert "still run" in lacking.manage("settle_trainings")
+        assert events(lacking, identity)[-1][1]["outcome"] == "failed"
+        ended = told(visitor)["trainings"][identity]
+        assert ended["state"] == "failed" and "start the training again" in ended["reason"]
+
+    def test_a_cancelled_one_is_gone(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        folder = noted(lacking, identity)
+        for _ in range(2):
+            assert visitor.post(f"/identities/{identity}/training/cancel", b"", FORM).status_code == 200
+        assert not folder.exists() and told(visitor)["trainings"][identity]["state"] == "cancelled"
+
+
 @needs_training
 @pytest.mark.slow
 class TestATraining:
@@ -171,14 +261,3 @@ class TestATraining:
         assert not [path for path in trainings_of(client) if identity in path.read_text()]
         assert start(visitor, identity).status_code == 202
         visitor.post(f"/identities/{identity}/revoke", b"", FORM).raise_for_status()
-
-    def test_what_nobody_looks_at_is_settled_by_the_command(self, client: Client, picture: bytes) -> None:
-        visitor = client.visitor()
-        identity = enrolled(visitor, picture)
-        start(visitor, identity).raise_for_status()
-        (folder,) = [path.parent for path in trainings_of(client) if identity in path.read_text()]
-        folder.rename(client.folder / "lost")
-        assert "still run" in client.manage("settle_trainings")
-        assert events(client, identity)[-1][1]["outcome"] == "failed"
-        ended = told(visitor)["trainings"][identity]
-        assert ended["state"] == "failed" and "start the training again" in ended["reason"]
