@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, ClassVar
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENV_FILE = ROOT / ".env"
 PREFIX = "FACESWAP_"
 LOGINS = ("open", "required")
+DATABASE_CONNECT_SECONDS = 5
+"""Deadline of a connection to PostgreSQL; the system's own would be minutes."""
+DATABASE_IDLE_SECONDS = 60
+"""How long a connection to PostgreSQL is kept for the next request."""
 DJANGO_NAMES = ("secret_key", "debug", "allowed_hosts", "database_url")
 """Settings that keep the names everybody knows from Django."""
 
@@ -67,6 +74,33 @@ class Settings:
 def environment_name(name: str) -> str:
     """`signing_key` → `FACESWAP_SIGNING_KEY`; `debug` → `DEBUG`."""
     return name.upper() if name in DJANGO_NAMES else PREFIX + name.upper()
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's description of the database at `url`; a sqlite file is seen from the repository.
+
+    Raises SystemExit, with one sentence that does not repeat the url (a password may be in it).
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it would print the password
+            found = dict(environ.Env.db_url_config(url))
+    except (ValueError, ImproperlyConfigured):
+        found = {}
+    if found.get("ENGINE") == "django.db.backends.sqlite3":
+        if found["NAME"] != ":memory:":
+            found["NAME"] = str(ROOT / found["NAME"])
+        return found
+    if found.get("ENGINE") != "django.db.backends.postgresql" or not found.get("NAME"):
+        raise SystemExit(
+            "DATABASE_URL cannot be read: expected sqlite:///FILE, or postgres://USER:PASSWORD@HOST/DATABASE with "
+            "percent signs for what is special in the password. Correct it and start again."
+        )
+    if find_spec("psycopg") is None:
+        raise SystemExit(
+            "DATABASE_URL asks for PostgreSQL, whose driver is not installed: pip install 'psycopg[binary]'."
+        )
+    found["OPTIONS"] = {"connect_timeout": DATABASE_CONNECT_SECONDS, **found.get("OPTIONS", {})}
+    return {**found, "CONN_MAX_AGE": DATABASE_IDLE_SECONDS, "CONN_HEALTH_CHECKS": True}
 
 
 def _parse(env: environ.Env, name: str, default: Any) -> Any:

@@ -8,10 +8,9 @@ import sys
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF
 
-from facedetect.configuration import ROOT, load
+from facedetect.configuration import ROOT, database, load
 
 BASE_DIR = ROOT / "client_app"
 KEYLESS_COMMANDS = {"collectstatic", "makemigrations"}
@@ -67,9 +66,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": environ.Env.db_url_config(FACESWAP.database_url)}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3") and DATABASES["default"]["NAME"] != ":memory:":
-    DATABASES["default"]["NAME"] = str(ROOT / DATABASES["default"]["NAME"])
+DATABASES = {"default": database(FACESWAP.database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
