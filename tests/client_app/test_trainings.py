@@ -188,6 +188,14 @@ class TestWhatIsToldOfATraining:
         sheet = visitor.http.get(f"{lacking.address}/identities/{identity}/training/preview.jpg", timeout=10)
         assert sheet.status_code == 404
 
+    def test_the_operators_command_deletes_them_too(self, lacking: Client, picture: bytes) -> None:
+        visitor = lacking.visitor()
+        identity = enrolled(visitor, picture)
+        folder = noted(lacking, identity)
+        assert f"Revoked identity {identity}" in lacking.manage("revoke", "identity", identity)
+        assert not folder.exists() and not (lacking.folder / "identities" / identity).exists()
+        assert told(visitor)["trainings"] == {}
+
     def test_one_that_was_lost_has_failed_and_the_command_takes_it_down(self, lacking: Client, picture: bytes) -> None:
         visitor = lacking.visitor()
         identity = enrolled(visitor, picture)
