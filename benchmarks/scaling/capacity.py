@@ -13,6 +13,7 @@ NODE_CORES = 4
 RELAY_SESSIONS = 200
 """Most of one relay worker: FACESWAP_SESSIONS."""
 
+# Google's list prices in us-central1 from memory, November 2026: check them before you rely on what follows from them.
 DOLLARS_PREDICTION_CORE = 0.055
 """An hour of one core of n1-standard-4 at a Vertex AI endpoint."""
 DOLLARS_RELAY_CORE = 0.053
