@@ -36,8 +36,8 @@ class Operator:
     def call(self, method: str, path: str, body: bytes = b"", media: str = "application/json") -> dict[str, Any]:
         """The answer's JSON object; empty for 204.
 
-        Raises Refusal for what the service cannot use, Unavailable where it lacks something (with its own sentence), does
-        not answer or does not know us.
+        Raises Refusal for what the service cannot use, Unavailable where it lacks something (with its own sentence),
+        does not answer or does not know us.
         """
         headers = {"Content-Type": media, "Authorization": f"Bearer {sign_operator(self._settings)}"}
         seconds = self._settings.prediction_seconds
