@@ -194,7 +194,13 @@ def image(request: HttpRequest) -> HttpResponseBase:
     limits.grant(request, visitor, name, seconds=0)
     acceptance.record(visitor)
     token = signing.sign_session(FACESWAP, name, identities_of(cards), limits.token_limits())
-    record(AuditEntry.Event.PICTURE_SWAPPED, session=name, identity=identity, consent_hash=cards[identity].consent_hash)
+    record(
+        AuditEntry.Event.PICTURE_SWAPPED,
+        session=name,
+        identity=identity,
+        consent_hash=cards[identity].consent_hash,
+        details={"terms": DOCUMENT},
+    )
     instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
     answer = prediction_client().swap(picture.read(), instance)
     if not answer.image:

@@ -172,3 +172,5 @@ class TestLimits:
 
         visitor.start()
         assert [swap().status_code for _ in range(3)] == [503, 503, 429]
+        entries = sql(client, "SELECT details FROM audit_auditentry WHERE event = 'picture_swapped'")
+        assert len(entries) == 2 and all(terms.DOCUMENT in details for (details,) in entries)
