@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import pkgutil
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 
 from prediction_model import commands
 from prediction_model.errors import PredictionError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def names() -> list[str]:
@@ -30,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(module.run(parser.parse_args(arguments[1:])))
     except PredictionError as error:
         print(f"{chosen}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(f"{chosen}: the disk is full ({error.strerror}): free some space, then start it again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

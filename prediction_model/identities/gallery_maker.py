@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from prediction_model.faces.detect import BlazeFace
 from prediction_model.faces.landmarks import FaceMesh, roi_of_detection, roi_of_mesh
-from prediction_model.identities.package import CARD, FACE, PORTRAIT, write_card
+from prediction_model.identities.package import CARD, FACE, LICENCES, PORTRAIT, write_card
 from prediction_model.types import BgrFrame, Mesh
 
 NAMES = ("Mara", "Lin", "Amina", "Rosa", "Kai", "Dario", "Jonas", "Elias")
@@ -32,7 +32,6 @@ OUTLINES = Path(__file__).with_name("outlines.json")
 the portrait's left, top and side; `torn`, an area to mend."""
 ROUNDINGS, FEATHER = 3, 4.0
 """Feather in pixels."""
-LICENCE = "Apache-2.0 (this project); sources CC0-1.0"
 PROVENANCE = (
     "A face of nobody: two AI-made portraits (Stable Diffusion 3, CC0-1.0, faker-js/assets-person-portrait) "
     "morphed to the mesh between them and averaged, by this project."
@@ -57,7 +56,8 @@ def main(arguments: list[str]) -> int:
         card = {
             "format": 1, "id": folder.name, "name": name, "kind": "synthetic",
             "engine": engines[0], "engines": engines,
-            "licence": LICENCE, "provenance": PROVENANCE, "consent": None, "consent_hash": "", "metrics": {},
+            "licence": LICENCES["synthetic"], "provenance": PROVENANCE,
+            "consent": None, "consent_hash": "", "metrics": {},
         }  # fmt: skip
         before = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
         # What a training has written stays.

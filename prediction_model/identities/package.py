@@ -21,7 +21,13 @@ CARD = "identity.json"
 PORTRAIT = "portrait.jpg"
 FACE = "face.jpg"
 FORMAT = 1
-KINDS = ("synthetic", "self", "release")
+LICENCES = {
+    "synthetic": "Apache-2.0 (this project); sources CC0-1.0",
+    "self": "the wearer's own face: theirs alone",
+    "release": "by the release that the consent names",
+}
+"""What a card says by its kind."""
+KINDS = tuple(LICENCES)
 ENGINES = ("autoencoder", "photo", "onnx")
 IDENTITY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from prediction_model.errors import (
@@ -24,18 +23,19 @@ from prediction_model.errors import (
     StoreUnreachable,
     UnknownIdentity,
 )
-from prediction_model.faces.align import align
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.faces.pose import head_pose
 from prediction_model.identities.package import (
     CARD,
     FACE,
     IDENTITY_ID,
+    LICENCES,
     PORTRAIT,
     IdentityPackage,
     read_package,
     write_card,
 )
+from prediction_model.identities.portrait import write_pictures
 from prediction_model.identities.store import IdentityStore
 from prediction_model.tokens import TokenVerifier
 from prediction_model.types import BgrFrame, Mesh
@@ -47,10 +47,6 @@ LEAST_FACE = 120
 """Pixels from forehead to chin."""
 LARGEST_YAW, LARGEST_PITCH = 25.0, 25.0
 """Degrees: further away, half of the face is not in the picture."""
-PORTRAIT_SIDE, PORTRAIT_MARGIN = 480, 1.5
-FACE_SIDE, FACE_MARGIN = 640, 1.35
-"""Sides in pixels; margins in sides of the engines' crop."""
-LICENCE = {"self": "the wearer's own face: theirs alone", "release": "by the release that the consent names"}
 
 
 class Enrolment:
@@ -94,8 +90,7 @@ class Enrolment:
             raise IdentityTaken(f"The id {identity} is taken: choose another.")
         mesh = _one_face(picture, finder)
         with self._new(identity) as folder:
-            _cut(folder / PORTRAIT, picture, mesh, PORTRAIT_SIDE, PORTRAIT_MARGIN)
-            _cut(folder / FACE, picture, mesh, FACE_SIDE, FACE_MARGIN)
+            write_pictures(folder, picture, mesh)
             write_card(
                 folder,
                 {
@@ -104,7 +99,7 @@ class Enrolment:
                     "kind": kind,
                     "engine": "photo",
                     "engines": ["photo"],
-                    "licence": LICENCE[kind],
+                    "licence": LICENCES[kind],
                     "provenance": "One photograph, enrolled with consent.",
                     "consent": consent,
                     "consent_hash": hashlib.sha256(str(consent).encode()).hexdigest(),
@@ -250,14 +245,3 @@ def _one_face(picture: BgrFrame, finder: FaceFinder) -> Mesh:
     if abs(pose.yaw) > LARGEST_YAW or abs(pose.pitch) > LARGEST_PITCH:
         raise RefusedPortrait("Expected a face that looks into the camera; this one looks away. Take another one.")
     return mesh
-
-
-def _cut(path: Path, picture: BgrFrame, mesh: Mesh, side: int, margin: float) -> None:
-    """Write the upright square around the face as JPEG. Raises OSError."""
-    matrix = align(picture, mesh, side).matrix / np.float32(margin)
-    matrix[:, 2] += side * (1 - 1 / margin) / 2
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    smooth = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale) if scale < 0.5 else picture
-    cut = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    # Not cv2.imwrite, which does not say why it failed.
-    path.write_bytes(cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())

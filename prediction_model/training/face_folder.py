@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from prediction_model.errors import TrainingDataRefused
 from prediction_model.faces.align import alignment
+from prediction_model.picture import write_jpeg
 from prediction_model.training.actors import Performance
 from prediction_model.training.pairs import OVAL, polygon
 from prediction_model.types import BgrFrame, Mesh
@@ -77,9 +78,11 @@ class FaceFolder:
 
     def write(self, record: FaceRecord, face: BgrFrame, mesh: Mesh) -> None:
         """Add one face; its line in the index is written last, so that what the index names is there."""
-        cv2.imwrite(str(self._face(record.name)), face, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        mask = (polygon(mesh[list(OVAL), :2], SIDE) * 255).astype(np.uint8)
+        # Not cv2.imwrite, which does not say that a disk is full.
+        self._face(record.name).write_bytes(write_jpeg(face, JPEG_QUALITY))
+        self._mask(record.name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
         np.save(self._mesh(record.name), mesh.astype(np.float32))
-        cv2.imwrite(str(self._mask(record.name)), (polygon(mesh[list(OVAL), :2], SIDE) * 255).astype(np.uint8))
         with (self.path / INDEX).open("a", encoding="utf-8") as index:
             index.write(json.dumps(asdict(record)) + "\n")
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from prediction_model.engines.autoencoder import DECODER, ENCODER, MAPS, SHARED_ENCODER, AutoencoderEngine
 from prediction_model.errors import RunRefused
 from prediction_model.faces.align import align
-from prediction_model.identities.package import CARD, write_card
+from prediction_model.identities.package import CARD, FACE, LICENCES, PORTRAIT, write_card
 from prediction_model.training import original
 from prediction_model.training.actors import GREY, over
 from prediction_model.training.export import check, convert, export_encoder, export_identity, pack_maps
@@ -26,17 +26,12 @@ from prediction_model.training.identity import Identity
 from prediction_model.training.networks import PRESETS
 from prediction_model.training.onnx_export import write_onnx
 from prediction_model.training.performances import bundled
-from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, Run
+from prediction_model.training.runs import ORIGINAL, Run
 from prediction_model.training.shared import save_shared
 from prediction_model.training.trainer import read_weights, swap_in_parts
 from prediction_model.types import AlignedFace, JsonObject
 
 CHECKED_FACES = 32
-LICENCE = {
-    "synthetic": "Apache-2.0 (this project); sources CC0-1.0",
-    "self": "the wearer's own face: theirs alone",
-    "release": "by the release that the consent names",
-}
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,7 @@ def _card(run: Run, identity: Identity, folder: Path, target: Path, difference: 
         "kind": identity.kind,
         "engine": "autoencoder",
         "engines": engines,
-        "licence": told.get("licence", LICENCE[identity.kind]),
+        "licence": told.get("licence", LICENCES[identity.kind]),
         "provenance": told.get("provenance", _provenance(run)),
         "consent": identity.consent,
         "consent_hash": hashlib.sha256(identity.consent.encode()).hexdigest() if identity.consent else "",

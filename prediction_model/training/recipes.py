@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from prediction_model.errors import RunRefused, TrainingDataRefused
 from prediction_model.faces.align import align
+from prediction_model.identities.package import FACE
+from prediction_model.identities.portrait import write_pictures
 from prediction_model.training import original
 from prediction_model.training.actors import (
     FIRST_MEASURED_PERFORMANCE,
@@ -34,14 +36,15 @@ from prediction_model.training.blend import blends
 from prediction_model.training.classical import Disguises, Unpaired, disguised
 from prediction_model.training.descriptor import descriptor, references
 from prediction_model.training.face_folder import FaceFolder, yaw
+from prediction_model.training.hair import without_strands
 from prediction_model.training.identity import Identity
 from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
 from prediction_model.training.performances import HELD_OUT_SHARE, PERSONAS, bundled, held_out
 from prediction_model.training.photo_pairs import read_photograph, truths
-from prediction_model.training.runs import FACE, ORIGINAL, PORTRAIT, RUN, Run
+from prediction_model.training.runs import ORIGINAL, RUN, Run
 from prediction_model.training.shared import SHARED
 from prediction_model.training.trainer import Plan, Progress, Trainer
-from prediction_model.types import BgrFrame, Mesh
+from prediction_model.types import BgrFrame
 
 HELD_OUT_SEED, HELD_OUT = 7, 64
 """The batch for previews and scores is the same in every run."""
@@ -49,8 +52,6 @@ SOURCES = tuple(f"s{number:02d}" for number in range(60))
 BLENDS, BLEND_SEED = 3200, 5
 DISGUISED_FACES, SMALLEST_DISGUISED = 3000, 600
 """Frames that wear strangers' faces, made before the training: five each, within these bounds."""
-PORTRAIT_SIDE = 480
-FACE_SIDE = 640
 
 GALLERY = Path(__file__).parent.parent / "identities" / "gallery"
 CALM_PERFORMANCES = 10
@@ -114,7 +115,8 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
         raise RunRefused("The preset original learns unpaired: use `train footage`, or the presets live or large.")
     identities = tuple(Identity(name, name, "synthetic") for name in PERSONAS)
     setup.say(f"reading {data}")
-    personas = [{p.index: p for p in with_lids(performances(data, [name]))} for name in PERSONAS]
+    own = [list(with_lids(performances(data, [name]))) for name in PERSONAS]
+    personas = [{p.index: p for p in with_lids(map(without_strands, persona))} for persona in own]
     sources = list(with_lids(performances(data, SOURCES)))
     if not all(personas) or not sources:
         raise TrainingDataRefused(
@@ -128,7 +130,7 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     faces = {"sources": len(learnt), "blends": len(mixed), "personas": sum(map(len, truth))}
     run = setup.run("actors", identities, faces)
     behind = setup.behind(run.size)
-    drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
+    drawn = [*learnt, *learnt, *mixed, *(p for persona in own for p in persona if p.index < FIRST_MEASURED_PERFORMANCE)]
     pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
     held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
     described = None if setup.descriptor is None else _described(setup.descriptor, personas, run.size)
@@ -155,7 +157,7 @@ def train_photo(setup: Setup, picture: BgrFrame, name: str, identity: Identity) 
     pairs = Pairs([p for p in given if p.index in learnt], [learnt], behind, run.size, setup.seed)
     measured = {index: made[index] for index in kept}
     held = Pairs([p for p in given if p.index in kept], [measured], behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
-    _write_pictures(setup.folder, photograph.picture, photograph.mesh)
+    write_pictures(setup.folder, photograph.picture, photograph.mesh)
     return run, _train(run, setup, pairs.batch, held)
 
 
@@ -177,7 +179,7 @@ def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Iden
             raise TrainingDataRefused("The preset original swaps between two people: add the other's with --wearer.")
         run = setup.run("footage", [Identity("wearer", "the wearer", "synthetic"), identity], data)
         setup = replace(setup, plan=replace(setup.plan, final_share=1.0, clip_norm=None, beta_1=original.BETA_1))
-        _write_pictures(setup.folder, picture, best.mesh)
+        write_pictures(setup.folder, picture, best.mesh)
         learnt, held = zip(*(_split(p) for p in people), strict=True)
         unpaired = Unpaired(learnt, run.size, setup.seed)
         held_out = Unpaired(held, run.size, HELD_OUT_SEED).batch(HELD_OUT, done=1.0)
@@ -196,7 +198,7 @@ def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Iden
         Pairs([worn for worn, _ in part], [{truth.index: truth for _, truth in part}], behind, run.size, seed)
         for part, seed in ((learnt_pairs, setup.seed), (held_pairs, HELD_OUT_SEED))
     ]
-    _write_pictures(setup.folder, picture, best.mesh)
+    write_pictures(setup.folder, picture, best.mesh)
     return run, _train(run, setup, draws[0].batch, draws[1].batch(HELD_OUT))
 
 
@@ -259,15 +261,3 @@ def _split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
 
 def _most_frontal(faces: Sequence[Performance]) -> Performance:
     return min(faces, key=lambda face: abs(yaw(face.mesh)))
-
-
-def _write_pictures(folder: Path, picture: BgrFrame, mesh: Mesh) -> None:
-    """The package's portrait, and the picture for its photo engine."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, side, margin in ((PORTRAIT, PORTRAIT_SIDE, 1.5), (FACE, FACE_SIDE, 1.35)):
-        matrix = align(picture, mesh, 16).matrix * np.float32(side / 16 / margin)
-        matrix[:, 2] += side * (1 - 1 / margin) / 2
-        scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-        smooth = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale) if scale < 0.5 else picture
-        cut = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        cv2.imwrite(str(folder / name), cut, [cv2.IMWRITE_JPEG_QUALITY, 92])

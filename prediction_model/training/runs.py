@@ -19,8 +19,6 @@ from prediction_model.training.shared import freeze_shared, load_shared
 
 RUN = "run.json"
 ORIGINAL = "original"
-PORTRAIT, FACE = "portrait.jpg", "face.jpg"
-"""In the run's folder, where there is one person: go into the package."""
 
 
 @dataclass(frozen=True)

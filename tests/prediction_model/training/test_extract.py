@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,6 +39,22 @@ def first_frame(request: pytest.FixtureRequest) -> tuple[BgrFrame, Mesh]:
     mesh = Mesher().mesh(picture)
     assert mesh is not None
     return picture, mesh
+
+
+def test_on_a_full_disk_it_ends_with_a_sentence_and_lists_no_face_that_is_not_there(
+    tmp_path: Path, wearers: Path, root: Path
+) -> None:
+    most = 8_000  # bytes of a file: a face's mesh fits, its picture does not
+    code = (
+        "import resource, sys; from prediction_model.__main__ import main;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, resource.RLIM_INFINITY)); sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "extract", str(wearers / "w1.mp4"), str(tmp_path), "--per-second", "1"]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("extract: the disk is full (")
+    assert "Traceback" not in ended.stderr
+    assert FaceFolder(tmp_path).records() == []
 
 
 @pytest.mark.slow
