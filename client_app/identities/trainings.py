@@ -114,8 +114,8 @@ class Trainer:
         """The last training's sheet, JPEG. Raises UnknownIdentity where there is none, Unavailable."""
         row = Training.objects.filter(identity=identity).exclude(training="").order_by("-pk").first()
         try:
-            told = self._operator.call("GET", f"{PATH}/{row.training}") if row else {}
-            return base64.b64decode(told["preview"]["b64"], validate=True)
+            told = self._operator.call("GET", f"{PATH}/{row.training}/preview") if row else {}
+            return base64.b64decode(told["b64"], validate=True)
         except (Refusal, KeyError, TypeError, binascii.Error):
             raise UnknownIdentity(_("There is nothing to see of this training yet.")) from None
 
@@ -194,5 +194,5 @@ def _read(told: Mapping[str, Any]) -> Told:
         step=int(told["step"]),
         seconds_left=None if left is None else int(left),
         reason=str(told["reason"] or ""),
-        preview=told["preview"] is not None,
+        preview=bool(told["preview"]),
     )

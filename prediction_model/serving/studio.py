@@ -5,6 +5,7 @@ Each needs an operator's token in `Authorization: Bearer`. Bodies are raw bytes,
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -33,6 +34,7 @@ BEARER = "Bearer "
 INSPECT, MARKS, TRAININGS = "/v1/faces:inspect", "/v1/marks:read", "/v1/trainings"
 IDENTITY = re.compile(r"/v1/identities/([^/]{1,64})")
 TRAINING = re.compile(r"/v1/trainings/([^/]{1,64})")
+PREVIEW = re.compile(r"/v1/trainings/([^/]{1,64})/preview")
 
 Read = Callable[[int], bytes]
 """Reads the request's body; raises RequestTooLarge beyond that many bytes."""
@@ -58,6 +60,7 @@ class StudioCalls:
             ("marks:read", ("POST",), MARKS),
             ("trainings", ("GET", "POST"), TRAININGS),
             ("trainings", ("GET", "DELETE"), TRAINING),
+            ("trainings", ("GET",), PREVIEW),
             ("identities", ("PUT", "DELETE"), IDENTITY),
         ):
             if method in known and (path == pattern if isinstance(pattern, str) else pattern.fullmatch(path)):
@@ -79,6 +82,8 @@ class StudioCalls:
             return _json(self._marks(read(FILE_BYTES), content_type))
         if path == TRAININGS:
             return _json(self._can_train()) if method == "GET" else _json(self._train(read(JSON_BYTES)), 202)
+        if preview := PREVIEW.fullmatch(path):
+            return _json({"b64": base64.b64encode(self._trainings.preview(preview[1])).decode()})
         name = path.rsplit("/", 1)[-1]
         if TRAINING.fullmatch(path):
             if method == "GET":

@@ -10,7 +10,6 @@ the service tells the same.
 from __future__ import annotations
 
 import atexit
-import base64
 import fcntl
 import json
 import logging
@@ -23,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +45,8 @@ from prediction_model.types import JsonObject
 LOG = logging.getLogger(__name__)
 
 STATE, PREVIEW = "training.json", "preview.jpg"
+PREVIEW_PLACES = ("run", ".")
+"""Where it is while a training runs, and afterwards."""
 TRAINING_ID = re.compile(r"[0-9a-f]{16}")
 BACKENDS = ("tensorflow", "jax", "torch")
 MOST_WAITING = 8
@@ -140,14 +142,23 @@ class Trainings:
         return training
 
     def get(self, training: str) -> JsonObject:
-        """What is told of `training`, with its preview. Raises UnknownTraining."""
+        """What is told of `training`, and whether it has a preview. Raises UnknownTraining."""
         folder = self._folder / training
         found = self._read(folder) if TRAINING_ID.fullmatch(training) else None
         if found is None:
             raise UnknownTraining(f"No training {training[:32]!r} is known here.")
         told = asdict(found)
         del told["worker"]
-        return {**told, "preview": _preview(folder / "run" / PREVIEW) or _preview(folder / PREVIEW)}
+        return {**told, "preview": any((folder / place / PREVIEW).is_file() for place in PREVIEW_PLACES)}
+
+    def preview(self, training: str) -> bytes:
+        """The last sheet of `training`, JPEG. Raises UnknownTraining where there is none."""
+        for place in PREVIEW_PLACES if TRAINING_ID.fullmatch(training) else ():
+            path = self._folder / training / place / PREVIEW
+            with suppress(OSError):
+                if path.stat().st_size <= MAX_PREVIEW_BYTES:
+                    return path.read_bytes()
+        raise UnknownTraining(f"No preview of a training {training[:32]!r} is known here.")
 
     def cancel(self, training: str) -> None:
         """Stop `training` and delete what there is of it; nothing happens where there is none."""
@@ -352,11 +363,3 @@ def _tail(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
         return file.read().decode(errors="replace")
-
-
-def _preview(path: Path) -> JsonObject | None:
-    try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_PREVIEW_BYTES else b""
-    except OSError:
-        return None
-    return {"b64": base64.b64encode(data).decode()} if data else None

@@ -118,7 +118,7 @@ def test_a_training_whose_service_was_stopped_has_failed(room: Room) -> None:
     trainings = Trainings(room.trainings, room.enrolment, 60)
     stopped, running = trainings.get("0" * 16), trainings.get("1" * 16)
     assert stopped["state"] == "failed" and "start the training again" in stopped["reason"]
-    assert (running["state"], running["progress"], running["preview"]) == ("running", 0.5, None)
+    assert (running["state"], running["progress"], running["preview"]) == ("running", 0.5, False)
 
 
 def test_an_identitys_trainings_go_with_it(room: Room) -> None:
@@ -130,8 +130,9 @@ def test_an_identitys_trainings_go_with_it(room: Room) -> None:
         trainings.get("0" * 16)
     assert trainings.get("1" * 16)["identity"] == "you"
     for unknown in ("2" * 16, "..", "", "0" * 16 + "\n"):
-        with pytest.raises(UnknownTraining):
-            trainings.get(unknown)
+        for ask in (trainings.get, trainings.preview):
+            with pytest.raises(UnknownTraining):
+                ask(unknown)
 
 
 def until(held: Callable[[], bool], seconds: float) -> None:
@@ -161,7 +162,7 @@ def test_a_training_runs_tells_its_progress_and_ends(room: Room, monkeypatch: py
     else:
         assert "the photograph, which stays in use" in told["reason"] and told["engines"] is None
         assert room.identities.get("me").engines == ("photo",)
-    assert told["preview"]["b64"]
+    assert told["preview"] and trainings.preview(training.training).startswith(b"\xff\xd8")
     kept = {path.name for path in (room.trainings / training.training).iterdir()}
     assert kept == {STATE, "preview.jpg"}, "no photograph and no weights are left lying about"
 

@@ -122,6 +122,7 @@ def film_of(frames: list[BgrFrame]) -> bytes:
         ("POST", "/v1/trainings"),
         ("GET", "/v1/trainings"),
         ("GET", "/v1/trainings/0123456789abcdef"),
+        ("GET", "/v1/trainings/0123456789abcdef/preview"),
         ("DELETE", "/v1/trainings/0123456789abcdef"),
         ("PUT", "/v1/identities/me"),
         ("DELETE", "/v1/identities/me"),
@@ -284,6 +285,7 @@ def test_a_training_of_a_shipped_or_unknown_identity_is_refused(studio: Studio) 
         400,
     ]
     assert studio.call("GET", "/v1/trainings/0123456789abcdef")[0] == 404
+    assert studio.call("GET", "/v1/trainings/0123456789abcdef/preview")[0] == 404
     assert studio.call("GET", "/v1/trainings/..%2f..%2fetc")[0] == 404
     assert studio.call("DELETE", "/v1/trainings/0123456789abcdef") == (204, {})
 
