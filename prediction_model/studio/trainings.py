@@ -101,6 +101,7 @@ class Trainings:
         self._folder = folder.resolve()
         self._enrolment = enrolment
         self._seconds = seconds
+        self._sweep()
 
     @staticmethod
     def check() -> None:
@@ -171,6 +172,14 @@ class Trainings:
             found = self._read(folder)
             if found is not None and found.identity == identity:
                 _delete(folder)
+
+    def _sweep(self) -> None:
+        """Leave nothing of trainings that ended with the service that watched them, but what is told of them."""
+        for folder in self._folders():
+            found = self._read(folder)
+            if found is not None and found.state in ("done", "failed"):
+                _tidy(folder)
+                self._write(folder, found)
 
     def _folders(self) -> list[Path]:
         return sorted(path.parent for path in self._folder.glob(f"*/{STATE}"))

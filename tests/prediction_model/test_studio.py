@@ -113,12 +113,15 @@ def note(folder: Path, training: str, **fields: Any) -> None:
 def test_a_training_whose_service_was_stopped_has_failed(room: Room) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    note(room.trainings, "0" * 16, worker=gone.pid)
-    note(room.trainings, "1" * 16)
+    for training, worker in (("0" * 16, gone.pid), ("1" * 16, os.getpid())):
+        note(room.trainings, training, worker=worker)
+        (room.trainings / training / "run").mkdir()
+        (room.trainings / training / "run" / "weights.npz").write_bytes(b"weights")
     trainings = Trainings(room.trainings, room.enrolment, 60)
     stopped, running = trainings.get("0" * 16), trainings.get("1" * 16)
     assert stopped["state"] == "failed" and "start the training again" in stopped["reason"]
     assert (running["state"], running["progress"], running["preview"]) == ("running", 0.5, False)
+    assert [path.parts[-3] for path in room.trainings.rglob("weights.npz")] == ["1" * 16], "weights of the other one"
 
 
 def test_an_identitys_trainings_go_with_it(room: Room) -> None:
