@@ -1,4 +1,4 @@
-"""The JWTs that client_app alone can sign (EdDSA, Ed25519): session tokens and the feed of revocations."""
+"""The JWTs that client_app alone can sign (EdDSA, Ed25519): session and operator tokens, consents, the feed."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ ClientError
 ├── BadRequest 400
 │   ├── NoSuchEnrolment 404
 │   └── TrainingRuns 409
-├── PoorPicture 422
-└── SomebodyElse 422
+└── PoorPicture 422
 """
 
 from __future__ import annotations
@@ -32,10 +31,3 @@ class PoorPicture(ClientError):
 
     status = 422
     type = "poor_picture"
-
-
-class SomebodyElse(ClientError):
-    """The live face is not the one of the picture."""
-
-    status = 422
-    type = "somebody_else"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prediction_model.errors import TrainingDataRefused
 from prediction_model.identities.package import IDENTITY_ID, KINDS
+from prediction_model.training.backend import PRECISIONS, prepare
 from prediction_model.training.identity import Identity
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 HELP = "train identities: the shipped ones, one photograph's, or footage's"
 PRESETS = ("live", "large", "original")
-ORIGINAL_BATCH_SIZE, ORIGINAL_LEARNING_RATE = 64, 5e-5
+BATCH_SIZE = 16
 MINUTES = {"actors": 240.0, "photo": 12.0, "footage": 60.0}
 LEARNING_RATE = {"actors": 1e-3, "photo": 5e-4, "footage": 5e-4}
 """With the shared weights; from the beginning it is the first."""
@@ -54,7 +55,7 @@ def _add_plan(form: argparse.ArgumentParser, minutes: float) -> None:
     form.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     form.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="pictures (.jpg) for behind the head")
     form.add_argument("--from-scratch", action="store_true", help="do not begin with the shipped weights: hours")
-    form.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="default: auto")
+    form.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
     form.add_argument("--threads", type=int, help="at most so many processor threads")
     form.add_argument("--save-minutes", type=float, default=10.0, help="between saves (default: %(default)s)")
     form.add_argument("--preview-steps", type=int, default=500, help="between previews (default: %(default)s)")
@@ -75,19 +76,20 @@ def run(arguments: argparse.Namespace) -> int:
     identity = None if arguments.form == "actors" else identity_of(arguments)
     if not arguments.data.exists():
         raise TrainingDataRefused(f"There is no {arguments.data}: name what to train on.")
-    from prediction_model.training.backend import prepare
-
     backend = prepare(arguments.precision, arguments.seed, arguments.threads)
+    from prediction_model.training import original
     from prediction_model.training.recipes import Setup, shared_weights
     from prediction_model.training.trainer import Plan
 
     shared = shared_weights(arguments.preset, arguments.from_scratch)
-    original = arguments.preset == "original"
+    batch_size = BATCH_SIZE
     rate = LEARNING_RATE[arguments.form] if shared else LEARNING_RATE["actors"]
+    if arguments.preset == "original":
+        batch_size, rate = original.BATCH_SIZE, original.LEARNING_RATE
     plan = Plan(
         preset=arguments.preset,
-        batch_size=arguments.batch_size or (ORIGINAL_BATCH_SIZE if original else 16),
-        learning_rate=arguments.learning_rate or (ORIGINAL_LEARNING_RATE if original else rate),
+        batch_size=arguments.batch_size or batch_size,
+        learning_rate=arguments.learning_rate or rate,
         minutes=arguments.minutes,
         steps=arguments.steps,
         save_minutes=arguments.save_minutes,

@@ -184,11 +184,6 @@ class Trainer:
         state = {"plan": asdict(self.plan), "progress": asdict(self.progress), "losses": list(self.losses)}
         _replace(self.folder / "state.json", json.dumps(state, indent=1).encode())
 
-    def use_mean(self) -> keras.Model:
-        """The network with the running mean as its weights: what is exported."""
-        self.model.set_weights(self._mean)
-        return self.model
-
     def _resume(self) -> None:
         state = json.loads((self.folder / "state.json").read_text())
         known = {field.name for field in fields(Progress)}
