@@ -143,8 +143,8 @@ class RelayServer(Process):
         super().__init__(command, port, folder, {"PYTHONDONTWRITEBYTECODE": "1", **environment}, log)
 
     def answers(self) -> bool:
-        """By HTTP, not only by TCP: a SIGTERM is lost on a gunicorn whose worker is not up."""
-        return super().answers() and get(self.url)[0] != 0
+        """By HTTP, not only by TCP: a SIGTERM is lost on a gunicorn whose worker is not up. Over TLS by TCP alone."""
+        return super().answers() and ("--certfile" in self.command or get(self.url)[0] != 0)
 
     @property
     def address(self) -> str:
