@@ -25,7 +25,7 @@ def light(rng: Generator) -> tuple[npt.NDArray[np.float32], float]:
 
 
 def relight(crop: Crop, gain: npt.NDArray[np.float32], gamma: float) -> Crop:
-    """`crop` under that light."""
+    """`crop`, float32 [S, S, 3], times `gain` [3], to the power of `gamma`."""
     return np.asarray(np.clip(crop * gain, 0, 1) ** np.float32(gamma), np.float32)
 
 

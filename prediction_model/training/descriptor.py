@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
+from prediction_model.errors import TrainingDataRefused
 from prediction_model.types import Crop
 
 CHIP = 150
@@ -26,15 +27,29 @@ CHIP_SIDE = 0.8023
 MEAN_RGB = (122.782, 117.001, 104.298)
 PORTRAIT_SHARE = 0.6
 """Of a reference; the rest is the mean of the identity's own performances."""
+MANIFEST = "face_recognition_model-weights_manifest.json"
 FEATURE_LAYERS = ("conv32_3", "conv64_3", "conv128_2")
 
 FloatArray = npt.NDArray[np.float32]
 
 
 def read_weights(folder: Path) -> dict[str, FloatArray]:
-    """Every weight by name, from `face_recognition_model-weights_manifest.json` and the files it names."""
+    """Every weight by name, float32, each of the shape that the manifest gives it.
+
+    Raises:
+        TrainingDataRefused: the manifest or a file that it names is missing or damaged.
+    """
+    try:
+        return _read_weights(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingDataRefused(
+            f"{folder} holds no face descriptor ({error}): give the folder `package/model` of @vladmandic/face-api."
+        ) from error
+
+
+def _read_weights(folder: Path) -> dict[str, FloatArray]:
     weights: dict[str, FloatArray] = {}
-    for group in json.loads((folder / "face_recognition_model-weights_manifest.json").read_text()):
+    for group in json.loads((folder / MANIFEST).read_text(encoding="utf-8")):
         content = b"".join((folder / path).read_bytes() for path in group["paths"])
         offset = 0
         for entry in group["weights"]:
@@ -50,7 +65,7 @@ def read_weights(folder: Path) -> dict[str, FloatArray]:
 
 
 def descriptor(folder: Path) -> keras.Model:
-    """The frozen network.
+    """The frozen network. Raises TrainingDataRefused, see `read_weights`.
 
     Input shape: `[batch, 150, 150, 3]`, RGB in [0, 1].
     Output shape: the features of `FEATURE_LAYERS`, then the descriptor `[batch, 128]`.

@@ -36,6 +36,7 @@ class ScalarLog:
         self._write(_field(2, _VARINT, _varint(step)) + _field(5, _BYTES, values))
 
     def close(self) -> None:
+        """Close the file; nothing can be added afterwards."""
         self._file.close()
 
     def _write(self, event: bytes) -> None:

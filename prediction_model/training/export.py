@@ -51,7 +51,7 @@ class Affine(layers.Layer):  # type: ignore[misc]
 
 
 def single_decoder(preset: Preset, trained: keras.Model, identity: int) -> tuple[keras.Model, dict[str, FloatArray]]:
-    """The decoder of one identity, and its maps by input name.
+    """The decoder of one identity, and its maps by input name, float32 [h, w, channels] each.
 
     The model's inputs are the features, then the maps in the order of the returned dictionary.
     """
@@ -90,7 +90,7 @@ def convert(model: keras.Model) -> bytes:
 
 
 def pack_maps(maps: dict[str, FloatArray]) -> bytes:
-    """`maps.npz`: per map `NAME` (int8) and `NAME.scale` (float32 per channel)."""
+    """`maps.npz`: of each map [h, w, channels] `NAME` (int8, the same) and `NAME.scale` (float32 [channels])."""
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, values in maps.items():
         scale = np.maximum(np.abs(values).max(axis=(0, 1)), 1e-8) / 127

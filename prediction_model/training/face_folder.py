@@ -73,6 +73,7 @@ class FaceFolder:
         self.path = path
 
     def make(self) -> None:
+        """Make the folder and those in it, where they are not there."""
         for part in ("faces", "meshes", "masks"):
             (self.path / part).mkdir(parents=True, exist_ok=True)
 

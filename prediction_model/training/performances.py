@@ -78,7 +78,13 @@ def bundle(folder: Path, file: Path, actors: Sequence[str] = PERSONAS, count: in
 
 
 def varied(expression: npt.NDArray[np.float32], pose: npt.NDArray[np.float32], count: int) -> list[int]:
-    """Rows to take: the most neutral first, then always the one furthest from all taken (farthest-point sampling)."""
+    """Rows to take: the most neutral first, then always the one furthest from all taken (farthest-point sampling).
+
+    Args:
+        expression: float32 [n, weights], 0 at rest.
+        pose: float32 [n, 3]: yaw, pitch and roll in degrees.
+        count: at most so many.
+    """
     places = np.hstack([expression / expression.std(), NEUTRAL_SHARE * pose])
     taken = [int(np.argmin((places**2).sum(axis=1)))]
     distance = np.full(len(places), np.inf)

@@ -56,6 +56,7 @@ class Run:
         return model, None
 
     def write(self, folder: Path) -> None:
+        """Write it as `run.json` into `folder`, which is made where it is not there."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
 

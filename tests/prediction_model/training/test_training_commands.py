@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from prediction_model.__main__ import main
+from prediction_model.errors import TrainingDataRefused
 
 IDENTITY = ["--id", "ada", "--kind", "synthetic"]
 
@@ -50,6 +51,19 @@ def test_a_wrong_call_of_train_is_one_sentence(
     text = said(capsys)
     assert text.startswith("train: ") and re.search(says, text)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(find_spec("keras") is None, reason="what trains is not installed: `python3 run.py --train`")
+@pytest.mark.parametrize(
+    "manifest", [None, "[", '[{"paths": ["shard1"], "weights": []}]', '[{"paths": [], "weights": [{}]}]']
+)
+def test_a_folder_that_is_no_descriptor_is_refused(manifest: str | None, tmp_path: Path) -> None:
+    from prediction_model.training.descriptor import MANIFEST, descriptor
+
+    if manifest is not None:
+        (tmp_path / MANIFEST).write_text(manifest, encoding="utf-8")
+    with pytest.raises(TrainingDataRefused, match=r"holds no face descriptor .*: give the folder"):
+        descriptor(tmp_path)
 
 
 def test_extract_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
