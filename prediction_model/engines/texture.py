@@ -49,7 +49,7 @@ _LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17
 
 
 def face_texture(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
-    """`crop` with everything that is not the face replaced by skin.
+    """`crop` with everything that is not the face replaced by skin, and its own light taken back.
 
     Args:
         crop: uint8 [T, T, 3] BGR, an aligned face.
@@ -58,6 +58,16 @@ def face_texture(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
     Returns:
         uint8 [T, T, 3] BGR.
     """
+    return _evenly_lit(*_skin_only(crop, points))
+
+
+def without_hair(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
+    """The same in its own light: `crop` with everything that is not the face replaced by skin."""
+    return np.asarray(np.clip(_skin_only(crop, points)[0], 0, 255), np.uint8)
+
+
+def _skin_only(crop: BgrFrame, points: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], Mask]:
+    """The crop with skin in place of what is not the face, float32 [T, T, 3]; where skin was seen, [256, 256]."""
     size = crop.shape[0]
     small = cv2.resize(crop, (WORKING_SIZE, WORKING_SIZE), interpolation=cv2.INTER_AREA)
     features = _features(points * (WORKING_SIZE / size))
@@ -76,7 +86,7 @@ def face_texture(crop: BgrFrame, points: npt.NDArray[np.float32]) -> BgrFrame:
     other = own[:, ::-1] * _enlarged_weight(1 - lashes, size)
     hidden = filled + (mirrored - filled) * other
     mixed = hidden + (crop - hidden) * own
-    return _evenly_lit(mixed, skin * (1 - features))
+    return mixed, skin * (1 - features)
 
 
 def _enlarged_weight(area: Mask, size: int) -> npt.NDArray[np.float32]:

@@ -28,7 +28,7 @@ LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387
 
 FEATURE_WEIGHT = 5.0
 """How much more a pixel of the eyes and the mouth counts."""
-SHUT_EYES = 0.35
+SHUT_EYES = 0.45
 """Of the pairs: both faces' eyes are shut further than they were, half of these all the way."""
 WIDEST = 1.5
 """Times its own gap: no truth's eyes are opened further."""

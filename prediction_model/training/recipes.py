@@ -36,6 +36,7 @@ from prediction_model.training.blend import blends
 from prediction_model.training.classical import Disguises, Unpaired, disguised
 from prediction_model.training.descriptor import descriptor, references
 from prediction_model.training.face_folder import FaceFolder, yaw
+from prediction_model.training.hair import without_strands
 from prediction_model.training.identity import Identity
 from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
 from prediction_model.training.performances import HELD_OUT_SHARE, PERSONAS, bundled, held_out
@@ -114,7 +115,8 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
         raise RunRefused("The preset original learns unpaired: use `train footage`, or the presets live or large.")
     identities = tuple(Identity(name, name, "synthetic") for name in PERSONAS)
     setup.say(f"reading {data}")
-    personas = [{p.index: p for p in with_lids(performances(data, [name]))} for name in PERSONAS]
+    own = [list(with_lids(performances(data, [name]))) for name in PERSONAS]
+    personas = [{p.index: p for p in with_lids(map(without_strands, persona))} for persona in own]
     sources = list(with_lids(performances(data, SOURCES)))
     if not all(personas) or not sources:
         raise TrainingDataRefused(
@@ -128,7 +130,7 @@ def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
     faces = {"sources": len(learnt), "blends": len(mixed), "personas": sum(map(len, truth))}
     run = setup.run("actors", identities, faces)
     behind = setup.behind(run.size)
-    drawn = [*learnt, *learnt, *mixed, *(p for persona in truth for p in persona.values())]
+    drawn = [*learnt, *learnt, *mixed, *(p for persona in own for p in persona if p.index < FIRST_MEASURED_PERFORMANCE)]
     pairs = Pairs(drawn, truth, behind, run.size, setup.seed)
     held_out = Pairs(measured or learnt, personas, behind, run.size, HELD_OUT_SEED).batch(HELD_OUT)
     described = None if setup.descriptor is None else _described(setup.descriptor, personas, run.size)
