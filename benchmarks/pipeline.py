@@ -40,7 +40,7 @@ class Timed:
     def __init__(self, engine: SwapEngine) -> None:
         self._engine = engine
         self.name, self.crop_size = engine.name, engine.crop_size
-        self.keeps_live_parts = engine.keeps_live_parts
+        self.live_parts = engine.live_parts
         self.milliseconds: list[float] = []
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:

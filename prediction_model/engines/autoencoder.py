@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
+from prediction_model.engines.base import Part
 from prediction_model.errors import EngineFileRefused
 from prediction_model.types import AlignedFace, SwappedFace
 
@@ -81,7 +82,7 @@ class AutoencoderEngine:
     # The network moves eyes and mouth itself, and its own are nearer to the identity; but on the committed wearers they
     # follow a blink by a correlation of 0.74 (live ones shown through: 0.94) and the mouth by 0.84 (0.92).
     # `eyes` and `mouth` "theirs" choose its own.
-    keeps_live_parts = True
+    live_parts: tuple[Part, ...] = ("eyes", "mouth")
 
     def __init__(self, folder: Path) -> None:
         own = folder / ENCODER

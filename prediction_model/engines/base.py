@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from prediction_model.types import AlignedFace, SwappedFace
+
+Part = Literal["eyes", "mouth"]
 
 
 class SwapEngine(Protocol):
@@ -16,9 +18,9 @@ class SwapEngine(Protocol):
     """`autoencoder`, `photo` or `onnx`."""
     crop_size: int
     """S: the side, in pixels, of the crops it takes and of the faces it returns."""
-    keeps_live_parts: bool
-    """Whether the wearer's own eyes and mouth show through unless the options say otherwise: an engine that cannot move
-    them itself says True."""
+    live_parts: tuple[Part, ...]
+    """Which of the wearer's own show through unless the options say otherwise: those that it cannot move as well
+    itself."""
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
         """Swap each of `faces`; as many results, in the same order."""

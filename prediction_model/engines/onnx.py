@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from prediction_model.engines.base import Part
 from prediction_model.errors import EngineFileRefused, ExtraMissing
 from prediction_model.faces.align import template
 from prediction_model.types import AlignedFace, Matrix, SwappedFace
@@ -81,7 +82,7 @@ class OnnxEngine:
     """
 
     name = "onnx"
-    keeps_live_parts = False
+    live_parts: tuple[Part, ...] = ()
 
     def __init__(self, folder: Path) -> None:
         _require_consent(folder)

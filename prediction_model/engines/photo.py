@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.compositing.mask import INNER_MOUTH
+from prediction_model.engines.base import Part
 from prediction_model.engines.mesh_raster import delaunay, rasterise
 from prediction_model.engines.texture import face_texture
 from prediction_model.errors import BadInstance
@@ -70,7 +71,7 @@ class PhotoEngine:
 
     name = "photo"
     crop_size = CROP_SIZE
-    keeps_live_parts = True
+    live_parts: tuple[Part, ...] = ("eyes", "mouth")
 
     def __init__(self, picture: BgrFrame, mesh: Mesh) -> None:
         """Prepare the texture.

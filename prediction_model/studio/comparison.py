@@ -22,7 +22,7 @@ from prediction_model.engines.base import SwapEngine
 from prediction_model.engines.photo import PhotoEngine
 from prediction_model.errors import PredictionError, TrainingDataRefused
 from prediction_model.faces.embed import Descriptor, describe, distance
-from prediction_model.faces.eyes import EyeLids
+from prediction_model.faces.eyes import EyeLids, lid_gap
 from prediction_model.faces.landmarks import FaceMesh, roi_of_mesh
 from prediction_model.identities.package import FACE
 from prediction_model.pipeline import FrameRequest, Pipeline
@@ -36,8 +36,12 @@ FEWEST_PAIRS = 24
 CONFIDENCE = 1.96
 """Standard errors within which a mean is at 95 %."""
 UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
+SMALLEST_GAP = 0.03
+"""Of lids: eyes whose usual gap seems smaller were not seen well enough to divide by it."""
 
 Numbers = npt.NDArray[np.float64]
+Expression = tuple[float, float]
+"""Mouth opening, in distances between the eyes, and the gap between the lids, in widths of the eye."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Measured:
     identity_distance: float
     """dlib's descriptor, output to the photograph: lower is nearer."""
     expression_error: float
-    """How far the output's mouth opening (in distances between the eyes) and lids (0 shut to 1) are from the input's,
-    together."""
+    """How far the output's mouth opening (in distances between the eyes) and its lids are from the input's, together.
+    Lids are measured against how far that person's are open most of the time: who has narrow eyes keeps them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,15 @@ class Comparison:
         return self.nearer and not self.worse_expression
 
 
+@dataclass(frozen=True)
+class Swapped:
+    """One face that an engine swapped."""
+
+    identity_distance: float
+    live: Expression
+    made: Expression
+
+
 class Ruler:
     """Swaps faces and measures what comes out."""
 
@@ -78,27 +91,26 @@ class Ruler:
         self._pipeline = Pipeline(lambda _: self._frame.copy(), self._keep)
         self._mesh, self._lids = FaceMesh(), EyeLids()
 
-    def measure(self, frame: BgrFrame, engine: SwapEngine, reference: Descriptor) -> tuple[float, float] | None:
-        """Identity distance and expression error of `frame` [H, W, 3] BGR swapped; None where no face was found."""
+    def measure(self, frame: BgrFrame, engine: SwapEngine, reference: Descriptor) -> Swapped | None:
+        """`frame` [H, W, 3] BGR swapped, and measured before and after; None where no face was found."""
         self._frame, self._shown = frame, None
         answer = self._pipeline.run(FrameRequest(b""), engine)
         if not answer.swapped or self._shown is None:
             return None
         region = roi_of_mesh(answer.faces[0].mesh)
         (live, _), (made, _) = (self._mesh.landmarks(picture, region) for picture in (frame, self._shown))
-        error = float(np.abs(self._expression(frame, live) - self._expression(self._shown, made)).sum())
-        return distance(describe(self._shown, made), reference), error
+        nearness = distance(describe(self._shown, made), reference)
+        return Swapped(nearness, self._expression(frame, live), self._expression(self._shown, made))
 
     def _keep(self, frame: BgrFrame, _: int) -> BgrFrame:
         """In the place of the labels."""
         self._shown = frame.copy()
         return frame
 
-    def _expression(self, frame: BgrFrame, mesh: Mesh) -> Numbers:
-        """Mouth opening and lids: float64 [2]."""
+    def _expression(self, frame: BgrFrame, mesh: Mesh) -> Expression:
         eyes = max(float(np.hypot(*(mesh[EYES[0], :2] - mesh[EYES[1], :2]))), 1e-3)
         mouth = float(np.hypot(*(mesh[UPPER_LIP, :2] - mesh[LOWER_LIP, :2])))
-        return np.array([mouth / eyes, self._lids.eyes_open(frame, mesh)])
+        return mouth / eyes, float(np.mean([lid_gap(lids) for lids in self._lids.contours(frame, mesh)]))
 
 
 def compare(folder: Path) -> Comparison:
@@ -119,14 +131,38 @@ def compare(folder: Path) -> Comparison:
     engines: tuple[SwapEngine, SwapEngine] = (PhotoEngine(face, mesh), AutoencoderEngine(folder))
     given, _ = bundled()
     kept = held_out(performance.index for performance in given)
-    pairs = []
-    for frame in (_frame(performance.picture) for performance in given if performance.index in kept):
-        both = [ruler.measure(frame, engine, reference) for engine in engines]
-        if None not in both:
-            pairs.append(both)
+    actors: list[str] = []
+    pairs: list[list[Swapped]] = []
+    for performance in given:
+        if performance.index in kept:
+            frame = _frame(performance.picture)
+            both = [found for engine in engines if (found := ruler.measure(frame, engine, reference)) is not None]
+            if len(both) == len(engines):
+                actors.append(performance.actor)
+                pairs.append(both)
     if len(pairs) < FEWEST_PAIRS:
         raise TrainingDataRefused(f"Only {len(pairs)} faces could be compared, expected {FEWEST_PAIRS}: train longer.")
-    return judge(np.array(pairs, np.float64))
+    identity = [[found.identity_distance for found in both] for both in pairs]
+    errors = [expression_errors(actors, found) for found in zip(*pairs, strict=True)]
+    return judge(np.stack([np.array(identity), np.stack(errors, axis=1)], axis=-1))
+
+
+def expression_errors(actors: Sequence[str], swapped: Sequence[Swapped]) -> Numbers:
+    """By face, how far its expression is from the live one's.
+
+    Args:
+        actors: whose each live face is.
+        swapped: the faces, all by one engine and so of one identity.
+
+    Returns:
+        float64 [n]; see `Measured.expression_error`.
+    """
+    live, made = (np.array([getattr(face, which) for face in swapped]) for which in ("live", "made"))
+    whose = np.array(actors)
+    usual = np.array([np.median(live[whose == actor, 1]) for actor in actors])
+    live_lids = live[:, 1] / np.maximum(usual, SMALLEST_GAP)
+    made_lids = made[:, 1] / max(float(np.median(made[:, 1])), SMALLEST_GAP)
+    return np.asarray(np.abs(live[:, 0] - made[:, 0]) + np.abs(live_lids - made_lids), np.float64)
 
 
 def judge(pairs: Numbers) -> Comparison:

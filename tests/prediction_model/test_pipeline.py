@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from prediction_model.compositing.veil import PIXELS_ACROSS
+from prediction_model.engines.base import Part
 from prediction_model.engines.photo import PhotoEngine
 from prediction_model.errors import BadInstance, LabellingFailed, PredictionError
 from prediction_model.faces.embed import describe, distance
@@ -56,7 +57,8 @@ def persona(model: ModelPrediction) -> PhotoEngine:
 class Broken:
     """An engine that raises."""
 
-    name, crop_size, keeps_live_parts = "photo", 256, True
+    name, crop_size = "photo", 256
+    live_parts: tuple[Part, ...] = ("eyes", "mouth")
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
         raise MemoryError("no memory left")
@@ -128,7 +130,8 @@ def test_an_engine_that_raises_shows_nobody(
 class Invisible:
     """An engine whose mask is empty."""
 
-    name, crop_size, keeps_live_parts = "photo", 64, True
+    name, crop_size = "photo", 64
+    live_parts: tuple[Part, ...] = ("eyes", "mouth")
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
         return [SwappedFace(face.crop, np.zeros((64, 64), np.float32)) for face in faces]
@@ -146,7 +149,8 @@ def test_a_face_that_cannot_be_composited_is_not_shown(
 class Unchanged:
     """An engine that gives back what it gets, as sharp, lit and coloured as it came."""
 
-    name, keeps_live_parts = "autoencoder", False
+    name = "autoencoder"
+    live_parts: tuple[Part, ...] = ()
 
     def __init__(self, crop_size: int) -> None:
         self.crop_size = crop_size

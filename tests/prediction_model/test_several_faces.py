@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prediction_model.engines.base import SwapEngine
+from prediction_model.engines.base import Part, SwapEngine
 from prediction_model.errors import IdentityNotAllowed, UnknownIdentity
 from prediction_model.faces.embed import describe, distance
 from prediction_model.faces.finder import FaceFinder
@@ -86,7 +86,7 @@ def test_the_numbers_are_in_the_answer_and_travel_in_the_track(model: ModelPredi
 class Recorded:
     """An engine that says how many faces each call brought."""
 
-    keeps_live_parts = False
+    live_parts: tuple[Part, ...] = ()
 
     def __init__(self, name: str, crop_size: int) -> None:
         self.name, self.crop_size = name, crop_size

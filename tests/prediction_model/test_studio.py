@@ -16,13 +16,14 @@ from typing import Any
 import cv2
 import fsspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from prediction_model.errors import UnknownIdentity, UnknownTraining
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.identities.package import CARD, IdentityPackage
 from prediction_model.identities.store import IdentityStore
-from prediction_model.studio.comparison import FEWEST_PAIRS, Comparison, compare, judge
+from prediction_model.studio.comparison import FEWEST_PAIRS, Comparison, Swapped, compare, expression_errors, judge
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.studio.trainings import STATE, Trainings
 from prediction_model.tokens import TokenVerifier
@@ -206,6 +207,17 @@ def test_what_chance_explains_is_neither_nearer_nor_worse() -> None:
     assert judged(-0.1, 0).better and judged(-0.1, -0.05).better
     assert not judged(-0.1, 0.05).better, "nearer, but its expressions are worse"
     assert not judged(0.1, -0.05).better, "better expressions, but of somebody else"
+
+
+def test_narrow_eyes_that_blink_along_are_no_worse_expression() -> None:
+    gaps = np.array([0.2, 0.2, 0.2, 0.02, 0.1, 0.2])
+
+    def errors(made: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        faces = [Swapped(0.4, (0.1, float(a)), (0.1, float(b))) for a, b in zip(gaps, made, strict=True)]
+        return expression_errors(["a"] * len(faces), faces)
+
+    assert errors(gaps / 2).max() < 1e-6, "narrow eyes, and they follow"
+    assert errors(np.full(len(gaps), 0.2)).max() > 0.8, "eyes that never shut"
 
 
 @pytest.mark.slow
