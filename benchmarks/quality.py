@@ -50,6 +50,8 @@ from prediction_model.training.actors import (
 from prediction_model.training.pairs import OVAL, polygon
 from prediction_model.types import BgrFrame, Mesh
 
+# Blurred bystanders are no leak.
+OPTIONS = parse_options({"identity": "p1", "bystanders": "leave"})
 GALLERY = Path(__file__).resolve().parent.parent / "prediction_model" / "identities" / "gallery"
 WEARERS = Path(__file__).resolve().parent.parent / "tests" / "data" / "wearers"
 DESCRIBE_EVERY = 6
@@ -106,9 +108,7 @@ class Studio:
         before: tuple[BgrFrame, BgrFrame] | None = None
         for number, frame in enumerate(frames):
             self._frame = frame
-            request = FrameRequest(
-                b"", parse_options({"identity": "p1"}), track=None if still else track, captured_us=number * 33_333
-            )
+            request = FrameRequest(b"", OPTIONS, track=None if still else track, captured_us=number * 33_333)
             answer = self._pipeline.run(request, engine)
             track = answer.track
             if not answer.swapped:

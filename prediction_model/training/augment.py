@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from prediction_model.training.hands import hand
 from prediction_model.types import Crop, Mask, Mesh
 
 Generator = np.random.Generator
@@ -16,6 +17,10 @@ Generator = np.random.Generator
 RIGHT_EYE = (33, 159, 133, 145)
 LEFT_EYE = (362, 386, 263, 374)
 """Mesh points of the eyes: corner, upper lid, corner, lower lid."""
+HANDS_AT = (13, 14, 17, 152, 4, 50, 280, 10)
+"""Mesh points that hands are held before: mouth, chin, nose, cheeks, forehead."""
+TWO_HANDS = 0.2
+"""Of the hands: there is another."""
 
 
 def light(rng: Generator) -> tuple[npt.NDArray[np.float32], float]:
@@ -57,7 +62,7 @@ def sidelight(rng: Generator, size: int) -> Mask:
 
 
 def occlude(crop: Crop, mesh: Mesh, texture: Crop, rng: Generator) -> tuple[Crop, Mask]:
-    """Put something in front of the face: fingers, a hand or cup, hair, glasses.
+    """Put something in front of the face: hands, a cup or a book, hair, glasses.
 
     Args:
         crop: float32 [S, S, 3].
@@ -71,12 +76,12 @@ def occlude(crop: Crop, mesh: Mesh, texture: Crop, rng: Generator) -> tuple[Crop
     size = crop.shape[0]
     cover = np.zeros((size, size), np.float32)
     kind = rng.random()
-    if kind < 0.35:
-        _fingers(cover, rng)
-        texture = _skin(crop, texture, rng)
-    elif kind < 0.5:
+    if kind < 0.5:
+        cover, shade = _hand(mesh, size, rng)
+        texture = _skin(crop, shade, rng)
+    elif kind < 0.6:
         _blob(cover, rng)
-    elif kind < 0.75:
+    elif kind < 0.8:
         _hair(cover, mesh, rng)
         texture = texture * rng.uniform(0.1, 0.9) * 0.6
     else:
@@ -87,24 +92,21 @@ def occlude(crop: Crop, mesh: Mesh, texture: Crop, rng: Generator) -> tuple[Crop
     return np.asarray(blended, np.float32), cover
 
 
-def _skin(crop: Crop, texture: Crop, rng: Generator) -> Crop:
-    """The face's own skin colour, shaded by the texture: a hand is the hardest thing to tell from a face."""
+def _skin(crop: Crop, shade: Mask, rng: Generator) -> Crop:
+    """The face's own skin colour, or nearly so, shaded: a hand is the hardest thing to tell from a face."""
     tone = crop[crop.shape[0] // 2 - 12 : crop.shape[0] // 2 + 12, crop.shape[1] // 2 - 20 : crop.shape[1] // 2 + 20]
-    shade = cv2.GaussianBlur(texture.mean(axis=2), (0, 0), 5)[..., None] * 0.8 + 0.6
-    return np.asarray(np.clip(tone.mean(axis=(0, 1)) * shade * rng.uniform(0.75, 1.15), 0, 1), np.float32)
+    hue = rng.uniform(0.8, 1.25) * (1 + rng.normal(0, 0.05, 3))
+    return np.asarray(np.clip(tone.mean(axis=(0, 1)) * hue * shade[..., None], 0, 1), np.float32)
 
 
-def _fingers(cover: Mask, rng: Generator) -> None:
-    size = cover.shape[0]
-    base = rng.uniform(0, 2 * np.pi)
-    start = np.array([size / 2, size / 2]) + size * 0.75 * np.array([np.cos(base), np.sin(base)])
-    width = size * rng.uniform(0.06, 0.1)
-    for finger in range(int(rng.integers(1, 5))):
-        angle = base + np.pi + rng.normal(0, 0.1) + (finger - 1.5) * 0.06
-        side = np.array([-np.sin(base), np.cos(base)]) * finger * width * rng.uniform(1.0, 1.3)
-        tip = start + side + size * rng.uniform(0.35, 0.8) * np.array([np.cos(angle), np.sin(angle)])
-        a, b = (start + side).astype(int).tolist(), tip.astype(int).tolist()
-        cv2.line(cover, a, b, 1.0, int(width), cv2.LINE_AA)
+def _hand(mesh: Mesh, size: int, rng: Generator) -> tuple[Mask, Mask]:
+    """A hand somewhere before the face, before mouth and chin most of all; now and then two."""
+    cover, shade = np.zeros((size, size), np.float32), np.ones((size, size), np.float32)
+    for _ in range(1 + int(rng.random() < TWO_HANDS)):
+        place = mesh[int(rng.choice(HANDS_AT)), :2] + rng.normal(0, 0.12 * size, 2)
+        nearer, its_shade = hand(rng, size, (float(place[0]), float(place[1])))
+        cover, shade = np.maximum(cover, nearer), np.where(nearer > 0, its_shade, shade)
+    return cover, shade
 
 
 def _blob(cover: Mask, rng: Generator) -> None:

@@ -36,6 +36,8 @@ SMALLEST_GAP, SMALLEST_SHARE = 0.03, 0.15
 """Of lids, in widths of the eye and as a share of the usual: what is measured below them is noise."""
 FEWEST_FOR_USUAL = 8
 """Performances of one actor that tell how far their eyes are usually open."""
+OCCLUDED = 0.4
+"""Of the pairs: something is before the input's face."""
 TRUTH_CHANNELS = 6
 """RGB, mask, weight of the colour, face without occlusion."""
 
@@ -111,7 +113,7 @@ class Pairs:
             crop, face = crop * side, face * side
         crop, face = augment.relight(crop, gain, gamma), augment.relight(face, gain, gamma)
         cover = np.zeros((size, size), np.float32)
-        if rng.random() < 0.3:
+        if rng.random() < OCCLUDED:
             crop, cover = augment.occlude(crop, live_mesh, self._texture(), rng)
         crop = augment.degrade(crop, rng)
         # Beside the truth's cut-out there is nothing to learn.
