@@ -25,8 +25,8 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @cache
-def _file(path: Path) -> bytes:
-    return path.read_bytes()
+def _shared_encoder_file() -> bytes:
+    return SHARED_ENCODER.read_bytes()
 
 
 class _Network:
@@ -57,14 +57,15 @@ class _Network:
         return [self._model.get_tensor(index) for index in self._outputs]
 
 
-class _Encoders(threading.local):
-    """This thread's encoders by file, shared by all identities."""
+class _Networks(threading.local):
+    """A thread's own: LiteRT's are not thread-safe."""
 
-    def __init__(self) -> None:
-        self.by_file: dict[Path, _Network] = {}
+    encoder: _Network | None = None
+    decoder: _Network | None = None
 
 
-_encoders = _Encoders()
+_shared = _Networks()
+"""The encoder of all identities that bring none."""
 
 
 class AutoencoderEngine:
@@ -87,12 +88,16 @@ class AutoencoderEngine:
     def __init__(self, folder: Path) -> None:
         own = folder / ENCODER
         self._encoder_file = own if own.is_file() else SHARED_ENCODER
-        for path in (self._encoder_file, folder / DECODER, folder / MAPS):
+        self._decoder_file = folder / DECODER
+        for path in (self._encoder_file, self._decoder_file, folder / MAPS):
             if not path.is_file():
                 raise EngineFileRefused(str(path), "it is missing")
-        self._decoder_file = folder / DECODER
-        self._maps = _unpack_maps(_file(folder / MAPS), str(folder / MAPS))
-        self._local = threading.local()
+        # Read now, and again by the engine that follows this one when the package has changed: a path may hold another
+        # model by then.
+        self._own_encoder = own.read_bytes() if own.is_file() else None
+        self._decoder_bytes = self._decoder_file.read_bytes()
+        self._maps = _unpack_maps((folder / MAPS).read_bytes(), str(folder / MAPS))
+        self._networks = _Networks()
         encoder, decoder = self._encoder(), self._decoder()
         shape = encoder.inputs["crop"][1]
         self.crop_size = int(shape[1])
@@ -114,15 +119,16 @@ class AutoencoderEngine:
         return swapped
 
     def _encoder(self) -> _Network:
-        if self._encoder_file not in _encoders.by_file:
-            _encoders.by_file[self._encoder_file] = _Network(_file(self._encoder_file), str(self._encoder_file))
-        return _encoders.by_file[self._encoder_file]
+        networks = _shared if self._own_encoder is None else self._networks
+        if networks.encoder is None:
+            content = _shared_encoder_file() if self._own_encoder is None else self._own_encoder
+            networks.encoder = _Network(content, str(self._encoder_file))
+        return networks.encoder
 
     def _decoder(self) -> _Network:
-        network: _Network | None = getattr(self._local, "decoder", None)
-        if network is None:
-            network = self._local.decoder = _Network(_file(self._decoder_file), str(self._decoder_file))
-        return network
+        if self._networks.decoder is None:
+            self._networks.decoder = _Network(self._decoder_bytes, str(self._decoder_file))
+        return self._networks.decoder
 
 
 def _unpack_maps(content: bytes, source: str) -> dict[str, FloatArray]:

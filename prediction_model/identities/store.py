@@ -23,8 +23,11 @@ LOG = logging.getLogger(__name__)
 
 CACHE = ROOT / "var" / "cache" / "identities"
 MAX_PACKAGE_FILES = 16
-ASK_EVERY_SECONDS = 5.0
-"""How long what a URL's store said of an identity is believed: it cannot be asked for every frame."""
+ASK_EVERY_SECONDS = 1.0
+"""How long what a URL's store said of an identity is believed: it cannot be asked for every frame. A running session
+wears a changed package, and loses a deleted one, that much later."""
+STILL_ASKED = 2.0
+"""Times that: an identity that frames asked for within it is asked anew beside them, and none of them waits."""
 BELIEVED_SECONDS = 300.0
 """How long it is believed at most while the store does not answer: a session token's life, so that a running session
 goes on until its token ends. What is deleted meanwhile stops by client_app's revocation."""
@@ -50,7 +53,7 @@ class IdentityStore:
         places: folders or fsspec URLs, searched in order: the gallery first, so that nobody replaces its identities.
         tokens: checks consents.
         cache: where packages from URLs are kept, by the hash of their card.
-        ask_every: seconds until a URL's store is asked again.
+        ask_every: seconds until a URL's store is asked again; 0: it is asked each time, and waited for.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class IdentityStore:
         self._ask_every = ask_every
         self._read: dict[Path, tuple[float, IdentityPackage]] = {}
         self._asked: dict[tuple[str, str], _Asked] = {}
+        self._asking: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def get(self, identity: str) -> IdentityPackage:
@@ -127,18 +131,43 @@ class IdentityStore:
         now = time.monotonic()
         with self._lock:
             asked = self._asked.get((place, identity))
-        if asked is not None and now - asked.at < self._ask_every:
-            return asked.folder
-        answered = now
+            if asked is not None and now - asked.answered <= BELIEVED_SECONDS:
+                age = now - asked.at
+                if age < self._ask_every or (place, identity) in self._asking:
+                    return asked.folder
+                if age < STILL_ASKED * self._ask_every:
+                    self._asking.add((place, identity))
+                    threading.Thread(target=self._ask_beside, args=(place, identity, asked), daemon=True).start()
+                    return asked.folder
+        return self._ask(place, identity, asked)
+
+    def _ask_beside(self, place: str, identity: str, asked: _Asked) -> None:
+        """In a thread of its own: `_ask`, while frames go on with what was known."""
+        try:
+            self._ask(place, identity, asked)
+        except PredictionError:
+            with self._lock:
+                self._asked.pop((place, identity), None)  # the next frame asks, waits and is told
+        finally:
+            with self._lock:
+                self._asking.discard((place, identity))
+
+    def _ask(self, place: str, identity: str, asked: _Asked | None) -> Path | None:
+        """Ask the store, and remember what it said; `asked`: what it said before."""
+        now = answered = time.monotonic()
         try:
             folder = self._download(place, identity)
         except StoreUnreachable:
             if asked is None or asked.folder is None or now - asked.answered > BELIEVED_SECONDS:
                 raise
             folder, answered = asked.folder, asked.answered
-        if folder is None and asked is not None and asked.folder is not None:
-            # Deleted elsewhere: its copy here goes too.
+        with self._lock:
+            forgotten = asked is not None and (place, identity) not in self._asked
+        if forgotten or (folder is None and asked is not None and asked.folder is not None):
+            # Deleted or replaced, elsewhere or here while this asked: its copies here go too.
             self.forget(identity)
+        if forgotten and folder is not None:
+            return self._ask(place, identity, None)
         with self._lock:
             if len(self._asked) >= MOST_ASKED:
                 self._asked.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import fsspec
 import pytest
 
 from prediction_model.errors import PackageRefused, StoreUnreachable, UnknownIdentity
-from prediction_model.identities.package import CARD, read_package, write_card
+from prediction_model.identities.package import CARD, IdentityPackage, read_package, write_card
 from prediction_model.identities.store import BELIEVED_SECONDS, IdentityStore
 from prediction_model.tokens import TokenVerifier
 from tests.prediction_model.keys import Signer
@@ -196,6 +197,42 @@ def test_a_package_deleted_behind_a_url_leaves_no_copy(copy: Copy, tokens: Token
     with pytest.raises(UnknownIdentity):
         store.get("gone")
     assert not kept.exists()
+
+
+def test_a_change_behind_a_url_is_found_beside_the_frames_which_never_wait(
+    copy: Copy, tokens: TokenVerifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy("running")
+    store = IdentityStore([f"file://{folder.parent}"], tokens, tmp_path / "cache")
+    before = store.get("running")
+    asked_by: list[str] = []
+    download = IdentityStore._download
+
+    def noting(self: IdentityStore, place: str, identity: str) -> Path | None:
+        asked_by.append(threading.current_thread().name)
+        return download(self, place, identity)
+
+    monkeypatch.setattr(IdentityStore, "_download", noting)
+
+    def frame() -> IdentityPackage:
+        time.sleep(0.1)
+        return store.get("running")
+
+    def until_another(package: IdentityPackage) -> IdentityPackage:
+        deadline = time.monotonic() + 20
+        while (now := frame()) is package:
+            assert time.monotonic() < deadline
+        return now
+
+    write_card(folder, {**before.card, "name": "Trained"})
+    after = until_another(before)
+    assert after.name == "Trained" != before.name
+    assert frame() is after, "it is read once"
+    (folder / CARD).unlink()
+    with pytest.raises(UnknownIdentity):
+        until_another(after)
+    assert asked_by and threading.main_thread().name not in asked_by
+    assert not list((tmp_path / "cache").rglob(CARD)), "a deleted face's copies are gone"
 
 
 def test_what_a_store_said_is_believed_for_a_token_s_life_while_it_does_not_answer(

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,10 @@ import numpy as np
 import pytest
 
 from prediction_model.faces.embed import distance
+from prediction_model.identities.store import IdentityStore
 from prediction_model.labels.label import put_labels
+from prediction_model.studio.enrolment import Enrolment
+from prediction_model.tokens import TokenVerifier
 from prediction_model.types import BgrFrame
 from tests.prediction_model.serving.test_http import FRAME, Service, serving
 
@@ -238,6 +242,40 @@ def test_an_enrolled_face_is_served_with_its_session_and_gone_when_deleted(
     assert service.frame(picture, wear)[0] == 404
     assert not list((folder / "enrolled").iterdir()), "nothing is left of it"
     assert studio.call("DELETE", "/v1/identities/me") == (204, {})
+
+
+def test_a_running_session_wears_each_trained_model_from_its_next_frame(
+    studio: Studio, service: Service, folder: Path, gallery: Path, portrait: bytes, frames: Frames
+) -> None:
+    _, made = studio.enrol("learnt", portrait)
+    token = service.signer.session({"learnt": made["consent_hash"]})
+    picture = jpeg_of(frames("w1")[10])
+    tokens = TokenVerifier(service.signer.verify_key)
+    enrolment = Enrolment(
+        str(folder / "enrolled"), gallery, IdentityStore([gallery, folder / "enrolled"], tokens), tokens
+    )
+
+    def frame(**options: str) -> bytes:
+        status, answer, jpeg = service.frame(picture, {"session": token, "options": {"identity": "learnt", **options}})
+        assert status == 200 and answer["swapped"] is True
+        return jpeg
+
+    def learn(model: str) -> None:
+        trained = folder / model
+        trained.mkdir()
+        for name in ("decoder.tflite", "maps.npz"):
+            shutil.copyfile(gallery / model / name, trained / name)
+        enrolment.improve("learnt", trained, {"engine": "autoencoder", "engines": ["autoencoder", "photo"]})
+
+    photo = frame()
+    assert frame() == photo
+    learn("p8")
+    first = frame()
+    assert first == frame(engine="autoencoder") != photo
+    learn("p2")
+    assert frame() == frame(engine="autoencoder") not in (first, photo), "trained again"
+    assert frame(engine="photo") == photo, "who chose the photograph keeps it"
+    assert studio.call("DELETE", "/v1/identities/learnt") == (204, {})
 
 
 def test_a_shipped_identity_is_not_deleted(studio: Studio, service: Service, frames: Frames) -> None:
