@@ -134,11 +134,19 @@ def follow(light: Light, previous: Look | None, seconds: float) -> tuple[Gains, 
 
 
 def relight(face: Crop, gains: Gains, contrast: float, skin: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """`face` times `gains`, its differences from `skin` times `contrast`: uint8 [S, S, 3] RGB."""
+    """`face` times `gains`, its differences from `skin` times `contrast`: uint8 [S, S, 3] RGB.
+
+    What is brighter than the skin around it (an eye's white, teeth, lips, shine) is not brightened with it: a gain that
+    makes dark skin lighter stands for other skin, and would make lamps of the eyes.
+    """
     size = face.shape[0]
     lit = cv2.multiply(face, _over_crop(gains * np.float32(contrast * 255), size))
     cv2.add(lit, _over_crop(gains * skin * np.float32((1 - contrast) * 255), size), dst=lit)
-    return np.asarray(cv2.convertScaleAbs(lit), np.uint8)
+    too_much = gains - np.minimum(gains, 1)
+    if too_much.any():
+        brighter = np.maximum(cv2.subtract(face, _over_crop(skin, size)), 0)
+        cv2.subtract(lit, cv2.multiply(brighter, _over_crop(too_much * np.float32(contrast * 255), size)), dst=lit)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(lit, 0)), np.uint8)
 
 
 def _over_crop(field: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:

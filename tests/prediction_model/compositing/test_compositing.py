@@ -39,6 +39,20 @@ def test_gains_undo_a_change_of_light(frames: Frames, finder: FaceFinder) -> Non
     assert np.abs(lit - crop.crop)[inside].mean() < 0.15 * before
 
 
+def test_the_white_of_an_eye_is_not_brightened_with_the_skin() -> None:
+    dark = np.full((SIZE, SIZE, 3), (0.35, 0.22, 0.17), np.float32)
+    light_skin = np.full((SIZE, SIZE, 3), (0.7, 0.57, 0.54), np.float32)
+    light = compare(light_skin, dark, outline(template_mesh(), SIZE))
+    assert light is not None
+    eye, lash = np.s_[60:64, 50:60], np.s_[70:74, 50:60]
+    face = dark.copy()
+    face[eye], face[lash] = (0.6, 0.55, 0.55), (0.05, 0.03, 0.02)
+    lit = relight(face, light.gains, 1.0, light.skin).astype(np.float32) / 255
+    assert np.abs(lit[100, 80] - light_skin[0, 0]).max() < 0.02, "skin becomes the live skin"
+    assert np.abs((lit[eye] - light_skin[eye]) - (face[eye] - dark[eye])).max() < 0.05, "the eye keeps its difference"
+    assert np.abs(lit[lash] - face[lash] * light.gains[3, 2]).max() < 0.05, "what is darker goes with the skin"
+
+
 def test_light_follows_slowly() -> None:
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     light = compare(flat * 1.6, flat, outline(template_mesh(), SIZE))
