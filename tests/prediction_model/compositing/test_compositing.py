@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prediction_model.compositing.colour import compare, follow, relight
+from prediction_model.compositing.colour import FLOOR, compare, follow, relight
 from prediction_model.compositing.detail import blur_of
 from prediction_model.compositing.glare import eyes_seen
 from prediction_model.compositing.mask import FEATHER_JAW, NEUTRAL_EDGE, outline, parts
@@ -48,8 +48,8 @@ def test_the_white_of_an_eye_is_not_brightened_with_the_skin() -> None:
     face = dark.copy()
     face[eye], face[lash] = (0.6, 0.55, 0.55), (0.05, 0.03, 0.02)
     lit = relight(face, light.gains, 1.0, light.skin).astype(np.float32) / 255
-    assert np.abs(lit[100, 80] - light_skin[0, 0]).max() < 0.02, "skin becomes the live skin"
-    assert np.abs((lit[eye] - light_skin[eye]) - (face[eye] - dark[eye])).max() < 0.05, "the eye keeps its difference"
+    assert np.abs(lit[100, 80] - light_skin[0, 0]).max() < 2 * FLOOR, "skin becomes the live skin"
+    assert np.abs((lit[eye] - lit[100, 80]) - (face[eye] - dark[eye])).max() < 0.05, "the eye keeps its difference"
     assert np.abs(lit[lash] - face[lash] * light.gains[3, 2]).max() < 0.05, "what is darker goes with the skin"
 
 
