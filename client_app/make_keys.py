@@ -1,6 +1,7 @@
 """Make what the services sign and serve with: `run.py` calls this where their packages are installed.
 
 python make_keys.py signing                            print a new Ed25519 pair, private seed first
+python make_keys.py secrets ENV_FILE                   add the secrets that this `.env` lacks
 python make_keys.py certificate CERTIFICATE KEY NAME…  write a self-made TLS certificate for these names
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import secrets
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
@@ -29,6 +31,37 @@ def signing_pair() -> tuple[str, str]:
     raw = key.private_bytes_raw(), key.public_key().public_bytes_raw()
     seed, public = (urlsafe_b64encode(value).rstrip(b"=").decode() for value in raw)
     return seed, public
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file that only its owner can read: all of it or, on a full disk, nothing."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as writer:
+            writer.write(content)
+            writer.flush()
+            os.fsync(writer.fileno())
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def add_secrets(env_file: Path) -> None:
+    """Add what `env_file` lacks of the services' secrets; what is there stays as it is, comments too."""
+    file = env_file.resolve()
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    present = {line.partition("=")[0].strip() for line in before.splitlines()}
+    made = {}
+    if "SECRET_KEY" not in present:
+        made["SECRET_KEY"] = secrets.token_urlsafe(50)
+    if "FACESWAP_SIGNING_KEY" not in present:
+        made["FACESWAP_SIGNING_KEY"], made["FACESWAP_VERIFY_KEY"] = signing_pair()
+    if "FACESWAP_WATERMARK_KEY" not in present:
+        made["FACESWAP_WATERMARK_KEY"] = secrets.token_urlsafe(32)
+    separator = "" if before.endswith("\n") or not before else "\n"
+    added = "".join(f"{name}={value}\n" for name, value in made.items())
+    write_whole(file, f"{before}{separator}{added}".encode())
 
 
 def alternative_name(name: str) -> x509.GeneralName:
@@ -64,15 +97,17 @@ def write_certificate(certificate_file: Path, key_file: Path, names: Sequence[st
         .sign(key, hashes.SHA256())
     )
     certificate_file.parent.mkdir(parents=True, exist_ok=True)
-    certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
-    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    # The certificate last: where it is there, so is its key.
+    write_whole(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_whole(certificate_file, certificate.public_bytes(Encoding.PEM))
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["signing"]:
             print(*signing_pair())
+        case ["secrets", env_file]:
+            add_secrets(Path(env_file))
         case ["certificate", certificate, key, *names] if names:
             write_certificate(Path(certificate), Path(key), names)
         case _:

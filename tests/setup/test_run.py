@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.request
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
@@ -165,6 +167,77 @@ def test_a_port_in_use_is_one_sentence_before_anything_is_made(
         f"Cannot listen on 127.0.0.1:{ports + 1} (Address already in use): choose another --port."
     ]
     assert not (tree / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_a_virtual_environment_that_was_interrupted_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, python: Path, tmp_path: Path
+) -> None:
+    subprocess.run([python, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    monkeypatch.setattr(run, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(run, "PYTHON", str(tmp_path / ".venv" / "bin" / "python"))
+    run.make_venv()
+    subprocess.run([run.PYTHON, "-m", "pip", "--version"], check=True, capture_output=True)
+
+
+def test_a_second_run_waits_until_the_first_has_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    entered = threading.Event()
+
+    def second() -> None:
+        with run.alone():
+            entered.set()
+
+    first = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    thread = threading.Thread(target=second)
+    thread.start()
+    assert not entered.wait(0.3)
+    os.close(first)
+    thread.join(30)
+    assert entered.is_set()
+
+
+def test_secrets_are_added_and_what_is_there_stays(root: Path, tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("# mine\nSECRET_KEY=kept", encoding="utf-8")
+    make_secrets(root, env_file).check_returncode()
+    text = env_file.read_text(encoding="utf-8")
+    assert text.startswith("# mine\nSECRET_KEY=kept\n")
+    names = ["SECRET_KEY", "FACESWAP_SIGNING_KEY", "FACESWAP_VERIFY_KEY", "FACESWAP_WATERMARK_KEY"]
+    assert [line.partition("=")[0] for line in text.splitlines()[1:] if line] == names
+
+
+def test_a_full_disk_leaves_no_half_written_secrets(root: Path, tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    before = f"# {'a' * 1000}\nALLOWED_HOSTS=swap.example\n"
+    env_file.write_text(before, encoding="utf-8")
+    ended = make_secrets(root, env_file, limit="1")
+    assert ended.returncode == 1
+    assert "OSError" in ended.stderr
+    assert env_file.read_text(encoding="utf-8") == before
+    assert list(tmp_path.iterdir()) == [env_file]
+
+
+def make_secrets(root: Path, env_file: Path, limit: str = "unlimited") -> subprocess.CompletedProcess[str]:
+    """Run `make_keys.py secrets` where no file may grow past `limit` blocks, of 1024 bytes at most."""
+    command = [sys.executable, "-B", "client_app/make_keys.py", "secrets", str(env_file)]
+    shell = ["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh"]
+    return subprocess.run([*shell, *command], cwd=root, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65534"])
+def test_a_port_that_is_none_is_one_sentence(root: Path, port: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "run.py", f"--port={port}"], cwd=root, capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == f"--port must be 1 to 65533, received {port}: choose another.\n"
+
+
+def test_no_service_is_started_by_a_script_that_names_the_folder_it_was_installed_in() -> None:
+    plans = run.plans(run.Addresses(run.command_line().parse_args([])), workers=1)
+    assert [plan.command[:2] for plan in plans.values()] == [[run.PYTHON, "-m"]] * 3
 
 
 @pytest.mark.slow
