@@ -30,6 +30,8 @@ from facedetect.gallery import Card
 from facedetect.operator import Operator
 from facedetect.signing import session_of
 from facedetect.views import identities_of, offered, tells_errors
+from identities.trainings import trainer
+from identities.visitor import owned
 
 FACESWAP: Settings = settings.FACESWAP
 MOST_AT_A_TIME = 2
@@ -95,13 +97,17 @@ def sign(request: HttpRequest) -> HttpResponseBase:
         if not read_marks(operator(), data, media).belong_to(session):
             raise UnmarkedFile("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
         signed = provenance.sign(data, media, signing_identity(), session, identities_of(cards))
+    models = {identity.pk: trainer().model(identity) for identity in owned(request) if identity.pk in cards}
     for card in cards.values():
+        details: dict[str, int | str] = {"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()}
+        if model := models.get(card.id):
+            details["model"] = model
         record(
             AuditEntry.Event.EXPORT_SIGNED,
             session=session,
             identity=card.id,
             consent_hash=card.consent_hash,
-            details={"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()},
+            details=details,
         )
     response = HttpResponse(signed, content_type=media)
     ending = provenance.MEDIA_TYPES[media]

@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from facedetect.administration import ReadOnlyAdmin
-from facedetect.errors import ClientError
+from facedetect.errors import ClientError, Unavailable
 from identities import removal
-from identities.models import Consent, Identity, RemovalRequest, Revocation
+from identities.models import Consent, Identity, RemovalRequest, Revocation, Training
+from identities.trainings import RUNNING, Told, trainer
 
 
 def act(request: HttpRequest, page: Any, rows: QuerySet[Any], action: Callable[[Any], None], done: str) -> None:
@@ -71,6 +72,67 @@ class ConsentAdmin(ReadOnlyAdmin):
     search_fields = ("subject", "hash", "document", "identity__id")
     fields = ("subject", "identity", "document", "hash", "given", "expires")
     ordering = ("-given",)
+
+
+@admin.register(Training)
+class TrainingAdmin(ReadOnlyAdmin):
+    """Models that learn a face, and how that ended; what runs is asked of the prediction service."""
+
+    list_display = ("id", "identity", "owner", "state", "progress", "judgement", "started", "ended")
+    list_filter = (("ended", admin.EmptyFieldListFilter), "outcome")
+    list_select_related = ("identity__consent",)
+    search_fields = ("identity__id", "owner", "training")
+    fields = ("identity", "owner", "training", "state", "progress", "judgement", "model", "started", "ended")
+    ordering = ("-pk",)
+    actions = ("cancel",)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return self.may_change(request)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, row: Training) -> str:
+        told = _told(row)
+        if told is None:
+            return _("the prediction service does not answer")
+        return {
+            "queued": _("waits"),
+            "running": _("runs"),
+            "failed": _("failed"),
+            "cancelled": _("cancelled"),
+            "revoked": _("revoked"),
+        }.get(told.state, _("done"))
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, row: Training) -> str:
+        told = _told(row)
+        if told is None or told.state not in RUNNING:
+            return "–"
+        return _("%(percent)d %%, step %(step)d") % {"percent": round(100 * told.progress), "step": told.step}
+
+    @admin.display(description=gettext_lazy("judgement"))
+    def judgement(self, row: Training) -> str:
+        told = _told(row)
+        if told is None or told.state in RUNNING:
+            return "–"
+        if told.state == Training.Outcome.BETTER:
+            return _("measured to be better than the photograph, and in use")
+        return told.reason or "–"
+
+    @admin.action(description=gettext_lazy("Cancel, and delete what there is of it"), permissions=["cancel"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Training]) -> None:
+        running = rows.filter(ended=None).select_related("identity")
+        act(request, self, running, lambda row: trainer().cancel(row.identity), _("Cancelled"))
+
+
+def _told(row: Training) -> Told | None:
+    """How it stands, asked once for a page; None: the prediction service does not answer."""
+    if not hasattr(row, "told"):
+        try:
+            row.told = trainer().stands(row)  # type: ignore[attr-defined]
+        except Unavailable:
+            row.told = None  # type: ignore[attr-defined]
+    told: Told | None = row.told  # type: ignore[attr-defined]
+    return told
 
 
 @admin.register(Revocation)

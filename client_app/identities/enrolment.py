@@ -9,11 +9,12 @@ import json
 import random
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -32,6 +33,7 @@ from identities.inspection import fit_for_enrolment, inspect
 from identities.liveness import Challenge, LiveCheck
 from identities.models import Consent, Enrolment, Identity, Revocation
 from identities.trainings import end_for_revocation
+from identities.unfinished import UnfinishedPackages
 
 ENROLMENT_MINUTES = 30
 CONSENT_DAYS = 365
@@ -80,6 +82,7 @@ class Enroller:
     def __init__(self, settings: Settings, operator: Operator) -> None:
         self._settings = settings
         self._operator = operator
+        self._unfinished = UnfinishedPackages(settings, operator)
 
     def start(self, owner: str, name: str, picture: bytes, media: str) -> Enrolment:
         """A `self` enrolment, in the place of the visitor's last unfinished one; its live check comes next.
@@ -148,18 +151,25 @@ class Enroller:
             raise NotAllowed(_("You have as many faces as one visitor may have. Delete one first."))
 
     def _finish(self, owner: str, name: str, kind: str, picture: bytes, release: Release) -> Identity:
-        """Package and rows, or neither: what the log or the database refuses is taken back from the service."""
+        """Package and rows, or neither: what the log or the database refuses is taken back from the service, and so is
+        what it makes when nobody waits for it any more."""
+        self._unfinished.sweep()
         id_ = f"u-{secrets.token_hex(6)}"
         ends = int(release.expires.timestamp())
         token = sign_consent(self._settings, id_, kind, release.subject, release.document, ends)
         hash_ = sha256(token.encode()).hexdigest()
         card = json.dumps({"name": name, "kind": kind, "consent": token}).encode()
+        self._unfinished.begin(id_)
         try:
             made = self._operator.call(
                 "PUT", f"/v1/identities/{id_}", JSON_LENGTH.pack(len(card)) + card + picture, CONTENT_TYPE
             )
         except Refusal as refusal:
+            self._unfinished.end(id_)
             raise PoorPicture(str(refusal)) from None
+        except Unavailable:
+            self._unfinished.sweep_later()
+            raise
         try:
             with transaction.atomic():
                 engines = " ".join(map(str, made.get("engines", ["photo"])))
@@ -180,9 +190,12 @@ class Enroller:
                     portrait=encrypt(picture),
                 )
                 record(AuditEntry.Event.IDENTITY_ENROLLED, identity=id_, consent_hash=hash_, details={"kind": kind})
+                self._unfinished.end(id_)
             return identity
         except Exception:
             self._operator.call("DELETE", f"/v1/identities/{id_}")
+            with suppress(DatabaseError):  # it is swept
+                self._unfinished.end(id_)
             raise
 
 

@@ -83,6 +83,16 @@ class Enrolment(models.Model):
         return self.id
 
 
+class UnfinishedPackage(models.Model):
+    """An identity whose package the prediction service was asked for, and which is not enrolled yet."""
+
+    id: models.CharField[str, str] = models.CharField(primary_key=True, max_length=64)
+    begun: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class Training(models.Model):
     """A model that learns an identity's photograph at the prediction service, or how that ended."""
 
@@ -102,6 +112,9 @@ class Training(models.Model):
     )
     outcome: models.CharField[str, str] = models.CharField(max_length=10, choices=Outcome.choices, blank=True)
     reason: models.CharField[str, str] = models.CharField(max_length=300, blank=True, help_text="one sentence")
+    model: models.CharField[str, str] = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the model that came into use"
+    )
     started: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
     ended: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True, blank=True)
 

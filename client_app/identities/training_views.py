@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import cache
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from facedetect.errors import UnknownIdentity
-from facedetect.operator import Operator
 from facedetect.views import tells_errors
 from identities.models import Identity
-from identities.trainings import Trainer
+from identities.trainings import trainer
 from identities.visitor import owned
-
-
-@cache
-def trainer() -> Trainer:
-    return Trainer(Operator(settings.FACESWAP))
 
 
 def own(request: HttpRequest, identity: str) -> Identity:
@@ -39,7 +31,8 @@ def trainings(request: HttpRequest) -> HttpResponseBase:
     """Whether models can be trained here, and how those of the visitor's identities stand."""
     available, reason = trainer().available()
     told = {identity.pk: trainer().told(identity) for identity in owned(request)}
-    known = {identity: asdict(each) for identity, each in told.items() if each is not None}
+    engines = {identity.pk: identity.engines.split() for identity in owned(request)}  # as they are now
+    known = {id_: {**asdict(each), "engines": engines[id_]} for id_, each in told.items() if each and id_ in engines}
     return JsonResponse({"available": available, "reason": reason, "trainings": known})
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -33,6 +36,7 @@ MOST_RUNNING = 8
 STARTING = timedelta(minutes=2)
 """A row without the service's id that is older was left by a client that died while it started a training."""
 MAX_REASON = 300
+MODEL = re.compile(r"[0-9a-f]{64}")
 RUNNING = ("queued", "running")
 
 
@@ -99,12 +103,12 @@ class Trainer:
     def told(self, identity: Identity) -> Told | None:
         """How the identity's last training stands; None where there was none. Raises Unavailable."""
         row = Training.objects.filter(identity=identity).order_by("-pk").first()
-        return None if row is None else self._told(row)
+        return None if row is None else self.stands(row)
 
     def cancel(self, identity: Identity) -> None:
         """Stop its training, and delete what there is of it; nothing happens where none runs. Raises Unavailable."""
         for row in Training.objects.filter(identity=identity, ended=None).exclude(training=""):
-            if self._told(row).state not in RUNNING:
+            if self.stands(row).state not in RUNNING:
                 continue  # it has just ended by itself, and what it made may be in use
             with suppress(Refusal):
                 self._operator.call("DELETE", f"{PATH}/{row.training}")
@@ -123,10 +127,11 @@ class Trainer:
         """Take down how every training that has not ended stands; how many still run."""
         for row in Training.objects.filter(ended=None).select_related("identity"):
             with suppress(Unavailable):
-                self._told(row)
+                self.stands(row)
         return Training.objects.filter(ended=None).count()
 
-    def _told(self, row: Training) -> Told:
+    def stands(self, row: Training) -> Told:
+        """How it stands; an end is taken down. Raises Unavailable."""
         if row.ended is not None:
             seen = row.outcome in (Training.Outcome.BETTER, Training.Outcome.NOT_BETTER)
             return Told(row.outcome, 1.0 if seen else 0.0, reason=row.reason, preview=seen)
@@ -138,7 +143,7 @@ class Trainer:
             told = self._operator.call("GET", f"{PATH}/{row.training}")
         except Refusal:  # it does not know this training
             _end(row, Training.Outcome.FAILED, _("The server was stopped meanwhile: start the training again."))
-            return self._told(row)
+            return self.stands(row)
         try:
             told_now = _read(told)
         except (KeyError, TypeError, ValueError):
@@ -150,7 +155,23 @@ class Trainer:
         else:
             better = told.get("better") is True
             _end(row, Training.Outcome.BETTER if better else Training.Outcome.NOT_BETTER, told_now.reason, told)
-        return self._told(row)
+        return self.stands(row)
+
+    def model(self, identity: Identity) -> str:
+        """SHA-256 of the model that the identity wears; "" while it wears its photograph.
+
+        A training that has just ended is taken down first, so that the log has the model before what was made with it.
+        """
+        with suppress(Unavailable):
+            self.told(identity)
+        row = Training.objects.filter(identity=identity, outcome=Training.Outcome.BETTER).order_by("-pk").first()
+        return "" if row is None else row.model
+
+
+@cache
+def trainer() -> Trainer:
+    """This server's."""
+    return Trainer(Operator(settings.FACESWAP))
 
 
 def end_for_revocation(identity: Identity) -> None:
@@ -162,9 +183,8 @@ def end_for_revocation(identity: Identity) -> None:
 def _end(row: Training, outcome: Training.Outcome, reason: str = "", told: Mapping[str, Any] | None = None) -> None:
     """Take down the end, once: whoever comes second finds it done."""
     with transaction.atomic():
-        now = timezone.now()
         ended = Training.objects.filter(pk=row.pk, ended=None).update(
-            ended=now, outcome=outcome, reason=reason[:MAX_REASON]
+            ended=timezone.now(), outcome=outcome, reason=reason[:MAX_REASON], model=_model(told or {})
         )
         if ended:
             if outcome == Training.Outcome.BETTER and told is not None:
@@ -180,9 +200,15 @@ def _record(event: AuditEntry.Event, row: Training, outcome: str = "", told: Map
         details["outcome"] = str(outcome)
     if told and isinstance(told.get("step"), int):
         details["steps"] = int(told["step"])
-    if told and isinstance(told.get("model"), str):
-        details["model"] = str(told["model"])
+    if model := _model(told or {}):
+        details["model"] = model
     record(event, identity=row.identity.pk, consent_hash=row.identity.consent.hash, details=details)
+
+
+def _model(told: Mapping[str, Any]) -> str:
+    """The SHA-256 of the model that came into use, or ""."""
+    model = told.get("model")
+    return model if isinstance(model, str) and MODEL.fullmatch(model) else ""
 
 
 def _read(told: Mapping[str, Any]) -> Told:

@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,12 +155,23 @@ def served(folder: Path, **settings: str) -> Iterator[Client]:
 
 
 @contextmanager
-def beside_prediction(folder: Path, python_path: Path | None = None, **settings: str) -> Iterator[Client]:
-    """The client and the prediction service, which finds modules in `python_path` before all others."""
+def beside_prediction(
+    folder: Path,
+    python_path: Path | None = None,
+    network: Callable[[str], AbstractContextManager[str]] = nullcontext,
+    **settings: str,
+) -> Iterator[Client]:
+    """The client and the prediction service.
+
+    Args:
+        python_path: where the prediction service finds modules before all others.
+        network: what is between the two: the service's address → the one that the client knows.
+    """
     port = free_port()
     reader = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
-        client = stack.enter_context(served(folder, FACESWAP_PREDICTION_URL=reader, **settings))
+        address = stack.enter_context(network(reader))
+        client = stack.enter_context(served(folder, FACESWAP_PREDICTION_URL=address, **settings))
         serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(port)]
         environment = {**client.environment, **({"PYTHONPATH": str(python_path)} if python_path else {})}
         stack.enter_context(running(serve, ROOT, environment, reader))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ import pytest
 import requests
 
 from tests.client_app.conftest import Client
+from tests.client_app.test_trainings import noted
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of a server that lasts as long as the test
 LISTS = (
     "identities/identity",
     "identities/consent",
+    "identities/training",
     "identities/revocation",
     "identities/removalrequest",
     "audit/auditentry",
@@ -93,6 +96,12 @@ def identity(client: Client, root: Path) -> str:
     return str(answer.json()["identity"])
 
 
+@pytest.fixture
+def training(client: Client, identity: str) -> Path:
+    """One of that identity, which runs: its folder at the prediction service."""
+    return noted(client, identity, progress=0.25, step=130)
+
+
 def ask_for_removal(client: Client, what: str, hours_ago: int = 0) -> int:
     visitor = client.visitor()
     fields = {"contact": "somebody@example.org", "what": what}
@@ -148,6 +157,8 @@ class TestLists:
     ) -> None:
         if path == "identities/revocation":
             client.manage("revoke", "session", "0" * 32)
+        if path == "identities/training":
+            noted(client, identity)
         app, model = path.split("/")
         (key,) = sql(client, f"SELECT * FROM {app}_{model} LIMIT 1")[0][:1]  # noqa: S608 - the test's own words
         page = staff.get(f"{path}/{key}/change/")
@@ -162,6 +173,32 @@ class TestLists:
             page = staff.get(path)
             assert identity in page.text and "Jo" in page.text
             assert bytes(portrait)[:40].decode() not in page.text and "portrait" not in page.text
+
+
+class TestTrainings:
+    def test_each_is_shown_as_it_stands_and_can_be_cancelled(
+        self, client: Client, staff: Staff, identity: str, training: Path
+    ) -> None:
+        (number, owner) = sql(client, "SELECT id, owner FROM identities_training WHERE identity_id = ?", identity)[0]
+
+        def cells() -> list[str]:
+            page = staff.get("identities/training/").text
+            row = page.split(f'name="_selected_action" value="{number}"')[1].split("</tr>")[0]
+            found = re.findall(r'class="field-(?:owner|state|progress|judgement)">(.*?)</td>', row)
+            return [each.replace("&nbsp;", " ") for each in found]
+
+        assert cells() == [owner, "runs", "25 %, step 130", "–"]
+        assert f"Cancelled: {number}" in staff.act("identities/training/", "cancel", number)
+        assert cells() == [owner, "cancelled", "–", "–"] and not training.exists()
+        assert "Cancelled" not in staff.act("identities/training/", "cancel", number), "it has ended"
+
+    def test_how_it_was_judged(self, client: Client, staff: Staff, identity: str, training: Path) -> None:
+        state = json.loads((training / "training.json").read_text())
+        ended = {**state, "state": "done", "better": True, "engines": ["autoencoder", "photo"], "model": "ab" * 32}
+        (training / "training.json").write_text(json.dumps(ended))
+        assert "measured to be better than the photograph" in staff.get("identities/training/").text
+        number = sql(client, "SELECT id FROM identities_training WHERE identity_id = ?", identity)[0][0]
+        assert "ab" * 32 in staff.get(f"identities/training/{number}/change/").text
 
 
 class TestRevoking:

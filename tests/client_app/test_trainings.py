@@ -53,9 +53,12 @@ def picture(root: Path) -> bytes:
     return (root / "prediction_model" / "identities" / "gallery" / "p7" / "portrait.jpg").read_bytes()
 
 
+def release_end() -> str:
+    return (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+
+
 def enrolled(visitor: Visitor, picture: bytes) -> str:
-    ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
-    answer = enrol(visitor, picture, **RELEASE, expires=ends)
+    answer = enrol(visitor, picture, **RELEASE, expires=release_end())
     assert answer.status_code == 201, answer.text
     return str(answer.json()["identity"])
 
@@ -134,8 +137,8 @@ def noted(client: Client, identity: str, **fields: Any) -> Path:
     (folder / "training.json").write_text(json.dumps(state))
     with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
         database.execute(
-            "INSERT INTO identities_training (identity_id, owner, training, outcome, reason, started) "
-            "SELECT id, owner, ?, '', '', ? FROM identities_identity WHERE id = ?",
+            "INSERT INTO identities_training (identity_id, owner, training, outcome, reason, model, started) "
+            "SELECT id, owner, ?, '', '', '', ? FROM identities_identity WHERE id = ?",
             (training, datetime.now(UTC).replace(tzinfo=None).isoformat(" "), identity),
         )
     return folder
@@ -162,6 +165,7 @@ class TestWhatIsToldOfATraining:
         noted(lacking, identity, **ended, model="ab" * 32)
         for _ in range(2):
             assert told(visitor)["trainings"][identity]["state"] == "better"
+        assert told(visitor)["trainings"][identity]["engines"] == ["autoencoder", "photo"]
         page = visitor.http.get(f"{lacking.address}/", timeout=10).text
         (card,) = re.findall(rf'type="radio" name="identity" value="{identity}"[^>]*', page)
         assert 'data-engines="autoencoder photo"' in card

@@ -7,6 +7,7 @@ import { Exporter, Recorder, progressText, saveFilm, snapshot } from "./saver.js
 import { Stream, Tokens } from "./stream.js";
 import { Studio } from "./studio.js";
 import { format, gettext } from "./text.js";
+import { followTrainings } from "./trained.js";
 import { Chips, Wearers } from "./wearers.js";
 
 const { body } = document;
@@ -31,12 +32,15 @@ const card = () => cardOf(chosen.identity) ?? cards[0];
 const wearers = new Wearers();
 const swapped = () => (wearers.all ? "all" : chosen.faces);
 
+const enginesOf = (face) => face?.dataset.engines.split(" ") ?? [];
+
 function choice() {
   const { mirror, bystanders, strength, edge, mouth, eyes, engine } = chosen;
   const options = { on_failure: "hold", mirror, faces: swapped(), bystanders, strength, edge };
   if (mouth) options.mouth = mouth;
   if (eyes) options.eyes = eyes;
-  if (engine && card()?.dataset.engines.split(" ").includes(engine)) options.engine = engine;
+  const engines = enginesOf(card());
+  if (engines.length > 1 && engines.includes(engine)) options.engine = engine; // with one there is nothing to choose
   return { identity: card()?.value ?? "", identities: wearers.identities, options };
 }
 
@@ -64,7 +68,7 @@ function showCard() {
   portrait.src = face.dataset.portrait;
   portrait.hidden = false;
   $("#cover-title").textContent = format(gettext("Become {name}"), { name: face.dataset.name });
-  const engines = face.dataset.engines.split(" ");
+  const engines = enginesOf(face);
   const names = { photo: gettext("From a photo"), autoencoder: gettext("Deepfake"), onnx: gettext("Imported model") };
   const usual = new Option(gettext("As it looks best"), "");
   $("#engine").replaceChildren(usual, ...engines.map((engine) => new Option(names[engine] ?? engine, engine)));
@@ -375,4 +379,14 @@ addEventListener("keyup", ({ key }) => {
 });
 
 addEventListener("pagehide", () => studio.stop());
+if (cards.some(({ dataset }) => dataset.kind !== "synthetic")) {
+  followTrainings(body.dataset.trainings, (identity, engines) => {
+    const trained = cardOf(identity);
+    if (!trained) return;
+    trained.dataset.engines = engines.join(" ");
+    if (trained === card() && chosen.engine) remember({ engine: "" }); // it was chosen for other faces: this one had no choice
+    showCard();
+    toast(format(gettext("{name} now wears a trained model: it was measured to be better than the photograph."), trained.dataset));
+  });
+}
 pictureForm($("#picture-form"), () => card()?.value ?? "");

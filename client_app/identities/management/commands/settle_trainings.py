@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from facedetect.operator import Operator
-from identities.trainings import Trainer
+from identities.trainings import trainer
 
 
 class Command(BaseCommand):
@@ -17,4 +15,4 @@ class Command(BaseCommand):
     help = "Ask the prediction service how trainings stand, and write down those that have ended."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"{Trainer(Operator(settings.FACESWAP)).settle_all()} still run")
+        self.stdout.write(f"{trainer().settle_all()} still run")
