@@ -19,6 +19,7 @@ leak_max                largest change outside the face's outline, before labell
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.engines.autoencoder import AutoencoderEngine
+from prediction_model.engines.autoencoder import DECODER, AutoencoderEngine
 from prediction_model.engines.base import SwapEngine
 from prediction_model.engines.photo import PhotoEngine
 from prediction_model.faces.align import align
@@ -37,6 +38,7 @@ from prediction_model.faces.embed import Descriptor, describe, distance
 from prediction_model.faces.eyes import EyeLids
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.faces.landmarks import FaceMesh, roi_of_mesh
+from prediction_model.identities.package import CARD, live_parts
 from prediction_model.options import parse_options
 from prediction_model.pipeline import FrameRequest, Pipeline
 from prediction_model.training.actors import (
@@ -211,7 +213,10 @@ def _cast(identities: Sequence[str], index: int, all_of_them: bool) -> list[str]
 def _engine(name: str, folder: Path, finder: FaceFinder) -> SwapEngine | None:
     """The engine of an identity package; None where the package does not carry it."""
     if name == "autoencoder":
-        return AutoencoderEngine(folder) if (folder / "decoder.tflite").is_file() else None
+        if not (folder / DECODER).is_file():
+            return None
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return AutoencoderEngine(folder, live_parts(folder.name, card))
     picture = cv2.imread(str(folder / "face.jpg"))
     return None if picture is None else PhotoEngine.from_picture(np.asarray(picture, np.uint8), finder)
 

@@ -133,7 +133,7 @@ class ModelPrediction:
 
     def engine_of(self, package: IdentityPackage, engine: str) -> SwapEngine:
         """The loaded `engine` of `package`; whether anybody may use it is not asked here."""
-        return self._engines.get(package.folder, engine, package)
+        return self._engines.get(package.folder, engine, package, package.live_parts)
 
     def _predict_one(self, instance: Any, room: _PixelRoom) -> Any:
         try:

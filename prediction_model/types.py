@@ -7,7 +7,7 @@ Coordinates are pixels, x to the right, y down, pixel centres at integers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,10 @@ Matrix: TypeAlias = npt.NDArray[np.float32]
 Milliseconds: TypeAlias = float
 
 JsonObject: TypeAlias = dict[str, Any]
+
+Part: TypeAlias = Literal["eyes", "mouth"]
+"""What may stay the wearer's own inside a swapped face."""
+PARTS: tuple[Part, ...] = ("eyes", "mouth")
 
 
 @dataclass(frozen=True, slots=True)

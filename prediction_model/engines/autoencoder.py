@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from prediction_model.engines.base import Part
 from prediction_model.errors import EngineFileRefused
-from prediction_model.types import AlignedFace, SwappedFace
+from prediction_model.types import PARTS, AlignedFace, Part, SwappedFace
 
 SHARED_ENCODER = Path(__file__).with_name("encoder.tflite")
 ENCODER, DECODER, MAPS = "encoder.tflite", "decoder.tflite", "maps.npz"
@@ -74,18 +73,17 @@ class AutoencoderEngine:
     Args:
         folder: the identity package; holds `decoder.tflite` and `maps.npz`, and `encoder.tflite` if it was not trained
         on the shared one.
+        live_parts: what the package's card says: the network moves eyes and mouth itself, and its own are nearer to
+        the identity, but how well they follow depends on how long it was trained.
 
     Raises:
         EngineFileRefused: a file is missing, unreadable, or does not fit the others.
     """
 
     name = "autoencoder"
-    # The network moves eyes and mouth itself, and its own are nearer to the identity; but on the committed wearers they
-    # follow a blink by a correlation of 0.74 (live ones shown through: 0.94) and the mouth by 0.84 (0.92).
-    # `eyes` and `mouth` "theirs" choose its own.
-    live_parts: tuple[Part, ...] = ("eyes", "mouth")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, live_parts: tuple[Part, ...] = PARTS) -> None:
+        self.live_parts = live_parts
         own = folder / ENCODER
         self._encoder_file = own if own.is_file() else SHARED_ENCODER
         self._decoder_file = folder / DECODER

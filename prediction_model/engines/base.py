@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
-from prediction_model.types import AlignedFace, SwappedFace
-
-Part = Literal["eyes", "mouth"]
+from prediction_model.types import AlignedFace, Part, SwappedFace
 
 
 class SwapEngine(Protocol):

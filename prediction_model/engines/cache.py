@@ -13,6 +13,7 @@ import numpy as np
 from prediction_model.engines.base import SwapEngine
 from prediction_model.errors import EngineFileRefused
 from prediction_model.faces.finder import FaceFinder
+from prediction_model.types import PARTS, Part
 
 MOST_ENGINES = 16
 """Kept at once; a photo engine holds about 3 MB, an autoencoder about 30."""
@@ -28,11 +29,12 @@ class EngineCache:
         self._engines: OrderedDict[tuple[Path, str], tuple[object, SwapEngine]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, folder: Path, engine: str, version: object) -> SwapEngine:
+    def get(self, folder: Path, engine: str, version: object, live_parts: tuple[Part, ...] = PARTS) -> SwapEngine:
         """The `engine` (`autoencoder`, `photo` or `onnx`) of the package in `folder`.
 
         Args:
             version: anything that is another object once the package has changed: the engine is then loaded anew.
+            live_parts: the autoencoder's; the other engines know their own.
 
         Raises:
             EngineFileRefused: its files cannot be used.
@@ -43,19 +45,19 @@ class EngineCache:
             if kept and kept[0] is version:
                 self._engines.move_to_end(key)
                 return kept[1]
-        loaded = self._load(folder, engine)
+        loaded = self._load(folder, engine, live_parts)
         with self._lock:
             self._engines[key] = (version, loaded)
             while len(self._engines) > MOST_ENGINES:
                 self._engines.popitem(last=False)
         return loaded
 
-    def _load(self, folder: Path, engine: str) -> SwapEngine:
+    def _load(self, folder: Path, engine: str, live_parts: tuple[Part, ...]) -> SwapEngine:
         # Imported here: each engine brings a runtime, and most services need one of them.
         if engine == "autoencoder":
             from prediction_model.engines.autoencoder import AutoencoderEngine
 
-            return AutoencoderEngine(folder)
+            return AutoencoderEngine(folder, live_parts)
         if engine == "onnx":
             from prediction_model.engines.onnx import OnnxEngine
 

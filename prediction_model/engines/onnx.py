@@ -22,10 +22,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from prediction_model.engines.base import Part
 from prediction_model.errors import EngineFileRefused, ExtraMissing
 from prediction_model.faces.align import template
-from prediction_model.types import AlignedFace, Matrix, SwappedFace
+from prediction_model.types import AlignedFace, Matrix, Part, SwappedFace
 
 MODEL_NAMES = ("model.dfm", "model.onnx")
 """Of the network in an identity package: `model.dfm`, or `model.onnx` with `LATENT` beside it."""

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.compositing.mask import INNER_MOUTH
-from prediction_model.engines.base import Part
 from prediction_model.engines.mesh_raster import delaunay, rasterise
 from prediction_model.engines.texture import face_texture
 from prediction_model.errors import BadInstance
 from prediction_model.faces.align import align, template
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.faces.shape import reshape, shape_of
-from prediction_model.types import AlignedFace, BgrFrame, Mesh, SwappedFace
+from prediction_model.types import PARTS, AlignedFace, BgrFrame, Mesh, Part, SwappedFace
 
 CROP_SIZE = 256
 GRID = 88
@@ -71,7 +70,7 @@ class PhotoEngine:
 
     name = "photo"
     crop_size = CROP_SIZE
-    live_parts: tuple[Part, ...] = ("eyes", "mouth")
+    live_parts: tuple[Part, ...] = PARTS
 
     def __init__(self, picture: BgrFrame, mesh: Mesh) -> None:
         """Prepare the texture.

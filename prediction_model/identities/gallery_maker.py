@@ -61,7 +61,11 @@ def main(arguments: list[str]) -> int:
         }  # fmt: skip
         before = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
         # What a training has written stays.
-        card |= {field: before[field] for field in ("engine", "engines", "metrics", "training") if field in before}
+        card |= {
+            field: before[field]
+            for field in ("engine", "engines", "live_parts", "metrics", "training")
+            if field in before
+        }
         write_card(folder, card)
     return 0
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from prediction_model.errors import BadToken, PackageRefused
 from prediction_model.tokens import TokenVerifier
+from prediction_model.types import PARTS, Part
 
 CARD = "identity.json"
 PORTRAIT = "portrait.jpg"
@@ -51,6 +52,8 @@ class IdentityPackage:
     """SHA-256 of the consent, hex; "" for a synthetic identity."""
     consent_expires: float
     """Unix seconds; infinity for a synthetic identity."""
+    live_parts: tuple[Part, ...]
+    """What the autoencoder leaves the wearer's own unless the options say otherwise: it was measured."""
     card: Mapping[str, Any]
     """The whole of `identity.json`."""
 
@@ -96,8 +99,21 @@ def read_package(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
         tuple(engines),
         consent_hash,
         expires,
+        live_parts(name, card),
         card,
     )
+
+
+def live_parts(name: str, card: Mapping[str, Any]) -> tuple[Part, ...]:
+    """What the `card` of the package `name` says: see `IdentityPackage.live_parts`; all of them where it says nothing.
+
+    Raises:
+        PackageRefused: it names something else.
+    """
+    named = card.get("live_parts", list(PARTS))
+    if not isinstance(named, list) or not set(map(str, named)) <= set(PARTS):
+        raise PackageRefused(name, f"its live_parts are {named!r}, expected some of {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in named)
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:

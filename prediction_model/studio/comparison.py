@@ -28,7 +28,7 @@ from prediction_model.identities.package import FACE
 from prediction_model.pipeline import FrameRequest, Pipeline
 from prediction_model.training.actors import GREY, Mesher, over
 from prediction_model.training.performances import bundled, held_out
-from prediction_model.types import BgrFrame, Mesh
+from prediction_model.types import PARTS, BgrFrame, Mesh, Part
 
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
 FEWEST_PAIRS = 24
@@ -38,6 +38,10 @@ CONFIDENCE = 1.96
 UPPER_LIP, LOWER_LIP, EYES = 13, 14, (33, 263)
 SMALLEST_GAP = 0.03
 """Of lids: eyes whose usual gap seems smaller were not seen well enough to divide by it."""
+
+CHOICES: tuple[tuple[Part, ...], ...] = (("mouth",), PARTS)
+"""What the autoencoder may leave the wearer's own, the nearest to the identity first: the first that is better than the
+photograph is used."""
 
 Numbers = npt.NDArray[np.float64]
 Expression = tuple[float, float]
@@ -60,6 +64,8 @@ class Comparison:
     """Both engines on the same pairs."""
 
     pairs: int
+    live_parts: tuple[Part, ...]
+    """What the autoencoder left the wearer's own when it was measured."""
     photo: Measured
     autoencoder: Measured
     nearer: bool
@@ -114,7 +120,8 @@ class Ruler:
 
 
 def compare(folder: Path) -> Comparison:
-    """Measure the package in `folder`: its autoencoder, and the photo engine on its picture.
+    """Measure the package in `folder`: its autoencoder, with the first of `CHOICES` that is better or else with the
+    last, and the photo engine on its picture.
 
     Raises:
         EngineFileRefused: its files cannot be used.
@@ -128,23 +135,27 @@ def compare(folder: Path) -> Comparison:
     ruler = Ruler()
     face = np.asarray(picture, np.uint8)
     reference = describe(face, mesh)
-    engines: tuple[SwapEngine, SwapEngine] = (PhotoEngine(face, mesh), AutoencoderEngine(folder))
+    engines: list[SwapEngine] = [PhotoEngine(face, mesh), *(AutoencoderEngine(folder, parts) for parts in CHOICES)]
     given, _ = bundled()
     kept = held_out(performance.index for performance in given)
     actors: list[str] = []
-    pairs: list[list[Swapped]] = []
+    swapped: list[list[Swapped]] = []
     for performance in given:
         if performance.index in kept:
             frame = _frame(performance.picture)
-            both = [found for engine in engines if (found := ruler.measure(frame, engine, reference)) is not None]
-            if len(both) == len(engines):
+            each = [found for engine in engines if (found := ruler.measure(frame, engine, reference)) is not None]
+            if len(each) == len(engines):
                 actors.append(performance.actor)
-                pairs.append(both)
-    if len(pairs) < FEWEST_PAIRS:
-        raise TrainingDataRefused(f"Only {len(pairs)} faces could be compared, expected {FEWEST_PAIRS}: train longer.")
-    identity = [[found.identity_distance for found in both] for both in pairs]
-    errors = [expression_errors(actors, found) for found in zip(*pairs, strict=True)]
-    return judge(np.stack([np.array(identity), np.stack(errors, axis=1)], axis=-1))
+                swapped.append(each)
+    if len(swapped) < FEWEST_PAIRS:
+        raise TrainingDataRefused(
+            f"Only {len(swapped)} faces could be compared, expected {FEWEST_PAIRS}: train longer."
+        )
+    identity = [[found.identity_distance for found in each] for each in swapped]
+    errors = [expression_errors(actors, found) for found in zip(*swapped, strict=True)]
+    measured = np.stack([np.array(identity), np.stack(errors, axis=1)], axis=-1)
+    judged = [judge(measured[:, [0, place]], parts) for place, parts in enumerate(CHOICES, start=1)]
+    return next((found for found in judged if found.better), judged[-1])
 
 
 def expression_errors(actors: Sequence[str], swapped: Sequence[Swapped]) -> Numbers:
@@ -165,14 +176,14 @@ def expression_errors(actors: Sequence[str], swapped: Sequence[Swapped]) -> Numb
     return np.asarray(np.abs(live[:, 0] - made[:, 0]) + np.abs(live_lids - made_lids), np.float64)
 
 
-def judge(pairs: Numbers) -> Comparison:
+def judge(pairs: Numbers, live_parts: tuple[Part, ...]) -> Comparison:
     """`pairs` float64 [n, 2, 2]: by pair, by engine (photo, autoencoder): identity distance and expression error."""
     photo, autoencoder = (Measured(*map(float, engine)) for engine in pairs.mean(axis=0))
     change = pairs[:, 1] - pairs[:, 0]
     margin = CONFIDENCE * change.std(axis=0, ddof=1) / np.sqrt(len(pairs))
     identity, expression = change.mean(axis=0)
     nearer, worse = bool(identity + margin[0] < 0), bool(expression - margin[1] > 0)
-    return Comparison(len(pairs), photo, autoencoder, nearer, worse)
+    return Comparison(len(pairs), live_parts, photo, autoencoder, nearer, worse)
 
 
 def _frame(picture: npt.NDArray[np.uint8]) -> BgrFrame:

@@ -247,6 +247,7 @@ class Trainings:
         try:
             card = json.loads((made / CARD).read_text(encoding="utf-8"))
             card["metrics"] = {**card.get("metrics", {}), "comparison": measured}
+            card["live_parts"] = measured["live_parts"]
             self._enrolment.improve(package.id, made, card)
         except PredictionError as error:
             return replace(training, state="failed", better=None, reason=str(error))

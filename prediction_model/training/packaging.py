@@ -188,12 +188,14 @@ def _card(run: Run, identity: Identity, folder: Path, target: Path, difference: 
     # The gallery's personas are described by who made them.
     told = before if run.form == "actors" else {}
     known = before.get("metrics")
+    chosen = {field: value for field, value in told.items() if field in ("engine", "live_parts")}
     return {
         "id": identity.id,
         "name": told.get("name", identity.name),
         "kind": identity.kind,
         "engine": "autoencoder",
         "engines": engines,
+        **chosen,
         "licence": told.get("licence", LICENCES[identity.kind]),
         "provenance": told.get("provenance", _provenance(run)),
         "consent": identity.consent,

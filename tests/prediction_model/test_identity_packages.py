@@ -13,7 +13,10 @@ from typing import Any
 import fsspec
 import pytest
 
+from prediction_model.engines.cache import EngineCache
 from prediction_model.errors import PackageRefused, StoreUnreachable, UnknownIdentity
+from prediction_model.faces.detect import BlazeFace
+from prediction_model.faces.finder import FaceFinder
 from prediction_model.identities.package import CARD, IdentityPackage, read_package, write_card
 from prediction_model.identities.store import BELIEVED_SECONDS, IdentityStore
 from prediction_model.tokens import TokenVerifier
@@ -84,6 +87,8 @@ def test_a_listed_file_outside_is_refused(copy: Copy, tokens: TokenVerifier) -> 
         ({"kind": "celebrity"}, "kind"),
         ({"engine": "gan", "engines": ["gan"]}, "engines"),
         ({"engine": "onnx"}, "engines"),
+        ({"live_parts": ["nose"]}, "live_parts"),
+        ({"live_parts": "eyes"}, "live_parts"),
         ({"kind": "self"}, "consent"),
         ({"kind": "release", "consent": "a.b.c", "consent_hash": "0"}, "consent"),
         ({"consent": "a.b.c"}, "synthetic"),
@@ -94,6 +99,23 @@ def test_a_card_that_does_not_hold_is_refused(
 ) -> None:
     with pytest.raises(PackageRefused, match=reason):
         read_package(copy(**changes), tokens)
+
+
+@pytest.mark.parametrize(
+    ("changes", "live"), [({"live_parts": ["mouth"]}, ("mouth",)), ({"live_parts": []}, ()), ({}, ("eyes", "mouth"))]
+)
+def test_the_card_says_what_the_autoencoder_leaves_the_wearers_own(
+    copy: Copy, tokens: TokenVerifier, changes: dict[str, Any], live: tuple[str, ...]
+) -> None:
+    folder = copy(**changes)
+    card = json.loads((folder / CARD).read_text())
+    if not changes:
+        card.pop("live_parts", None)
+        write_card(folder, card)
+    package = read_package(folder, tokens)
+    assert package.live_parts == live
+    cache = EngineCache(lambda: FaceFinder(BlazeFace()))
+    assert cache.get(folder, "autoencoder", package, package.live_parts).live_parts == live
 
 
 def test_a_real_person_with_consent_is_served(copy: Copy, tokens: TokenVerifier, signer: Signer) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from prediction_model.compositing.veil import PIXELS_ACROSS
-from prediction_model.engines.base import Part
 from prediction_model.engines.photo import PhotoEngine
 from prediction_model.errors import BadInstance, LabellingFailed, PredictionError
 from prediction_model.faces.embed import describe, distance
@@ -20,7 +19,7 @@ from prediction_model.options import FrameOptions
 from prediction_model.picture import read_picture
 from prediction_model.pipeline import FrameAnswer, FrameRequest, Pipeline
 from prediction_model.prediction import ModelPrediction
-from prediction_model.types import AlignedFace, BgrFrame, SwappedFace
+from prediction_model.types import AlignedFace, BgrFrame, Part, SwappedFace
 from tests.prediction_model.conftest import Frames
 
 

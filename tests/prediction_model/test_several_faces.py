@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from prediction_model.engines.base import Part, SwapEngine
+from prediction_model.engines.base import SwapEngine
 from prediction_model.errors import IdentityNotAllowed, UnknownIdentity
 from prediction_model.faces.embed import describe, distance
 from prediction_model.faces.finder import FaceFinder
@@ -24,7 +24,7 @@ from prediction_model.picture import read_picture
 from prediction_model.pipeline import FrameAnswer, FrameRequest, Pipeline
 from prediction_model.prediction import ModelPrediction
 from prediction_model.settings import Settings
-from prediction_model.types import AlignedFace, BgrFrame, JsonObject, SwappedFace
+from prediction_model.types import AlignedFace, BgrFrame, JsonObject, Part, SwappedFace
 from tests.prediction_model.conftest import Frames
 from tests.prediction_model.keys import Signer
 

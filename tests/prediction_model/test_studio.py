@@ -27,6 +27,7 @@ from prediction_model.studio.comparison import FEWEST_PAIRS, Comparison, Swapped
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.studio.trainings import STATE, Trainings
 from prediction_model.tokens import TokenVerifier
+from prediction_model.types import PARTS
 from tests.prediction_model.keys import Signer
 
 TRAINS = find_spec("keras") is not None
@@ -200,7 +201,7 @@ def test_what_chance_explains_is_neither_nearer_nor_worse() -> None:
     noise = rng.normal(0, 0.02, (48, 2))
 
     def judged(identity: float, expression: float) -> Comparison:
-        return judge(np.stack([photo, photo + noise + [identity, expression]], axis=1))
+        return judge(np.stack([photo, photo + noise + [identity, expression]], axis=1), PARTS)
 
     same = judged(0, 0)
     assert (same.nearer, same.worse_expression, same.better) == (False, False, False)
