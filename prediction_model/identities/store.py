@@ -81,7 +81,12 @@ class IdentityStore:
         for place in self._places:
             folder = self._fetch(str(place), identity) if _is_url(place) else Path(place) / identity
             if folder is not None and (folder / CARD).is_file():
-                return self._package(folder)
+                try:
+                    return self._package(folder)
+                except (PackageRefused, FileNotFoundError):
+                    if (folder / CARD).is_file():
+                        raise
+                    # It was deleted while it was read.
         raise UnknownIdentity(f"No identity {identity!r} is served here.")
 
     def packages(self) -> list[IdentityPackage]:
@@ -103,6 +108,8 @@ class IdentityStore:
             for asked in [asked for asked in self._asked if asked[1] == identity]:
                 del self._asked[asked]
         for copy in self._cache.glob(f"*/{identity}"):
+            # Its card first: who reads it meanwhile can tell that it was deleted.
+            (copy / CARD).unlink(missing_ok=True)
             shutil.rmtree(copy, ignore_errors=True)
 
     def _package(self, folder: Path) -> IdentityPackage:

@@ -210,6 +210,21 @@ def test_a_card_behind_a_url_that_lists_no_files_is_refused(
         memory.rm("/odd", recursive=True)
 
 
+def test_a_package_that_is_deleted_while_it_is_read_is_unknown(
+    copy: Copy, tokens: TokenVerifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy("going")
+    store = IdentityStore([f"file://{folder.parent}"], tokens, tmp_path / "cache")
+
+    def deleted_first(kept: Path, verifier: TokenVerifier) -> IdentityPackage:
+        store.forget("going")
+        return read_package(kept, verifier)
+
+    monkeypatch.setattr("prediction_model.identities.store.read_package", deleted_first)
+    with pytest.raises(UnknownIdentity):
+        store.get("going")
+
+
 def test_a_package_deleted_behind_a_url_leaves_no_copy(copy: Copy, tokens: TokenVerifier, tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.put(str(copy("gone")), "/passing/gone", recursive=True)
