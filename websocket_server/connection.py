@@ -151,12 +151,13 @@ class Connection:
         if opcode >= Opcode.CLOSE and (length > MAX_CONTROL_BYTES or not final):
             raise BadMessage(f"Expected control frames whole and of at most {MAX_CONTROL_BYTES} bytes (5.5).")
         if length == 126:
-            (length,) = struct.unpack("!H", self._read_exactly(2))
+            length, mask = struct.unpack("!H4s", self._read_exactly(6))
         elif length == 127:
-            (length,) = struct.unpack("!Q", self._read_exactly(8))
+            length, mask = struct.unpack("!Q4s", self._read_exactly(12))
+        else:
+            mask = self._read_exactly(4)
         if opcode < Opcode.CLOSE and size + length > self.limits.message_bytes:
             raise TooBig(f"Expected a message of at most {self.limits.message_bytes} bytes; received more.")
-        mask = self._read_exactly(4)
         payload = apply_mask(self._read_exactly(length), mask) if length else b""
         self._heard = monotonic()
         return final, opcode, payload
@@ -213,7 +214,11 @@ class Connection:
             header = struct.pack("!BBQ", 0x80 | opcode, 127, length)
         self._writing_since = monotonic()
         try:
-            self._socket.sendall(header + payload)
+            message = header + payload
+            # Mostly all of it goes at once; sendall alone would ask the kernel for its buffer's size every time.
+            sent = self._socket.send(message)
+            if sent < len(message):
+                self._socket.sendall(memoryview(message)[sent:])
         except OSError:
             self.state = ConnectionState.CLOSED
             raise PeerGone("The connection broke while a message was sent.") from None

@@ -38,12 +38,13 @@ def trace_id(session: str, sequence: int) -> str:
 def result(frame: Frame, answer: Answer, session: str, degraded: bool) -> Result:
     """The result message to `frame`."""
     prediction = answer.prediction
-    flags = Flag.SWAPPED if prediction.swapped and prediction.image else Flag.NONE
-    flags |= Flag.NONE if prediction.image else Flag.HELD
-    flags |= Flag.DEGRADED if degraded else Flag.NONE
+    swapped = prediction.swapped and bool(prediction.image)
+    flags = Flag.SWAPPED if swapped else Flag.NONE if prediction.image else Flag.HELD
+    if degraded:
+        flags |= Flag.DEGRADED
     metadata = {
         "faces": list(prediction.faces),
-        "swapped": bool(flags & Flag.SWAPPED),
+        "swapped": swapped,
         "timings_ms": answer.timings_ms,
         "identity": answer.identity,
         "reason": prediction.reason,

@@ -40,6 +40,8 @@ EXTENSION = "sockets"
 WEBSOCKET_VERSION = "13"
 KEY_BYTES = 16
 DEFAULT_REQUEST_SECONDS = 5.0
+RECEIVE_BYTES = 64 * 1024
+"""Buffer of one connection: a frame of the usual size is received in one system call, and not in one for each 8 KiB."""
 
 
 class SocketMiddleware(flask_sockets.SocketMiddleware):  # type: ignore[misc]
@@ -158,6 +160,10 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
     """One TCP connection: requests in bounded time, upgrades only where `Sockets.refusal` has nothing against it."""
 
     _request_timeout: Timeout | None = None
+
+    def __init__(self, client_socket: Any, address: Any, server: Any) -> None:
+        super().__init__(client_socket, address, server)
+        self.rfile = client_socket.makefile("rb", RECEIVE_BYTES)
 
     @property
     def _sockets(self) -> Sockets:

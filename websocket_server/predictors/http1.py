@@ -62,7 +62,10 @@ class HttpConnection:
 
     def exchange(self, request: bytes) -> Answer:
         """Send `request`, head and body, and read its answer. Raises OSError, or BadAnswer; close it after either."""
-        self._socket.sendall(request)
+        # Mostly all of it goes at once; sendall alone would ask the kernel for its buffer's size every time.
+        sent = self._socket.send(request)
+        if sent < len(request):
+            self._socket.sendall(memoryview(request)[sent:])
         received = bytearray()
         while (head_end := received.find(HEAD_END)) < 0:
             if len(received) > MAX_HEAD_BYTES:
@@ -75,7 +78,7 @@ class HttpConnection:
             raise BadAnswer("expected no more bytes than Content-Length says")
         while len(received) - start < length:
             received += self._receive()
-        return Answer(status, headers, bytes(received[start:]))
+        return Answer(status, headers, bytes(memoryview(received)[start:]))
 
     def _receive(self) -> bytes:
         chunk = self._socket.recv(RECEIVE_BYTES)

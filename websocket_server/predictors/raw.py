@@ -11,6 +11,7 @@ import struct
 from typing import Any
 
 from errors import PredictionRefused, PredictionUnavailable
+from messages import encode_json
 from predictors.base import Prediction, PredictionRequest, prediction_of
 
 CONTENT_TYPE = "application/x-faceswap"
@@ -22,7 +23,7 @@ RETRYABLE_REFUSALS = (408, 429)
 
 def raw_body(request: PredictionRequest) -> tuple[bytes, bytes, bytes]:
     """The body that carries `request`, in pieces: a picture is not copied before it must be."""
-    instance = json.dumps(request.instance(), separators=(",", ":")).encode()
+    instance = encode_json(request.instance()).encode()
     return JSON_LENGTH.pack(len(instance)), instance, request.image
 
 
