@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -25,7 +26,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = struct.Struct("<BBHIQ")
@@ -41,6 +42,9 @@ TRIAL_SECONDS = 5.0
 ENOUGH_FRAMES = 0.9
 """Of what the pages would send: a page that waits for its window sends less."""
 TICKS = os.sysconf("SC_CLK_TCK")
+
+Samples: TypeAlias = list[tuple[float, float]]
+"""Seconds, and what was measured then."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,15 @@ class Measured:
         if len(self.round_trips) < 2:
             return float("inf")
         return statistics.quantiles(self.round_trips, n=100)[percent - 1]
+
+
+def slope_per_ten_minutes(samples: Samples) -> float:
+    """By Theil and Sen: the median over all pairs.
+
+    Memory comes in pieces of 128 KiB: by least squares, one of them more within a minute looks like a leak.
+    """
+    pairs = itertools.combinations(samples, 2)
+    return statistics.median((later - value) / (then - now) for (now, value), (then, later) in pairs) * 600
 
 
 # --- servers
@@ -329,8 +342,9 @@ def most_sessions_held(hold: Callable[[int], bool], load: Load, most: int) -> in
     return held
 
 
-def measure_relay(load: Load, most_sessions: int) -> dict[str, float]:
-    signer = Signer()
+@contextlib.contextmanager
+def relay_before_instant_prediction(signer: Signer) -> Iterator[tuple[int, int]]:
+    """The relay's port and its worker's process id."""
     prediction_port, port = free_port(), free_port()
     environment = {
         "FACESWAP_VERIFY_KEY": signer.verify_key,
@@ -346,8 +360,15 @@ def measure_relay(load: Load, most_sessions: int) -> dict[str, float]:
             gunicorn(port, "flask_sockets.worker", "main:app"), port, ROOT / "websocket_server", environment
         ) as relay,
     ):
-        url, pid = f"ws://127.0.0.1:{port}/websocket", gunicorn_worker(relay)
+        pid = gunicorn_worker(relay)
         time.sleep(1.5)  # it starts, and looks at the prediction service
+        yield port, pid
+
+
+def measure_relay(load: Load, most_sessions: int) -> dict[str, float]:
+    signer = Signer()
+    with relay_before_instant_prediction(signer) as (port, pid):
+        url = f"ws://127.0.0.1:{port}/websocket"
         measured = asyncio.run(play(url, load, signer, pid))
         tell("relay", load, measured)
         held = most_sessions_held(
@@ -357,6 +378,9 @@ def measure_relay(load: Load, most_sessions: int) -> dict[str, float]:
         "relay.cpu_ms_per_frame": measured.cpu_ms_per_frame,
         "relay.added_ms_p50": measured.percentile(50),
         "relay.added_ms_p95": measured.percentile(95),
+        "relay.frames": float(measured.frames),
+        "relay.held": float(measured.held),
+        "relay.errors": float(measured.errors),
         "relay.sessions_at_15ms": float(held),
     }
 

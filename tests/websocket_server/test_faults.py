@@ -10,7 +10,6 @@ machine is busy.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import signal
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.relay import Load, Measured, play_page
+from benchmarks.relay import Load, Measured, play_page, slope_per_ten_minutes
 from protocol import Flag, Result
 from tests.websocket_server.conftest import environment_of
 from tests.websocket_server.page import JPEG, Page, Signer, hello
@@ -57,15 +56,6 @@ def play(relay: RelayServer, signer: Signer, load: Load) -> Measured:
 
     run_apart(play_all())
     return measured
-
-
-def slope_per_ten_minutes(samples: list[tuple[float, float]]) -> float:
-    """Of (seconds, value), by Theil and Sen: the median over all pairs.
-
-    Memory comes in pieces of 128 KiB: by least squares, one of them more within a minute looks like a leak.
-    """
-    pairs = itertools.combinations(samples, 2)
-    return statistics.median((later - value) / (then - now) for (now, value), (then, later) in pairs) * 600
 
 
 class Soak:
