@@ -35,9 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{chosen}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        print(f"{chosen}: the disk is full ({error.strerror}): free some space, then start it again.", file=sys.stderr)
+        if error.errno in DISK_FULL:
+            why = f"the disk is full ({error.strerror}): free some space, then start it again"
+        else:
+            why = f"{error.filename or 'a file or an address'}: {error.strerror or error}"
+        print(f"{chosen}: {why}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

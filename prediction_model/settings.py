@@ -15,6 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE = ROOT / ".env"
+DEBUG_ON = ("1", "true", "on", "ok", "y", "yes")
+"""As the client reads it (django-environ): anything else is 0."""
 PREFIX = "FACESWAP_"
 KEY_BYTES = 32
 
@@ -102,7 +104,7 @@ def load(environment: Mapping[str, str] | None = None, env_file: Path = ENV_FILE
     settings = Settings(**given)
     if settings.detector not in ("blazeface", "dlib"):
         raise SystemExit(f"FACESWAP_DETECTOR: expected blazeface or dlib, received {settings.detector!r}.")
-    if values.get("DEBUG", "1").lower() in ("0", "false", "no"):
+    if values.get("DEBUG", "1").strip().lower() not in DEBUG_ON:
         for name in ("verify_key", "watermark_key"):
             if not getattr(settings, name):
                 raise SystemExit(f"{environment_name(name)} is not set. Copy it from the client's `.env`.")

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
 PREFIX = "FACESWAP_"
+DEBUG_ON = ("1", "true", "on", "ok", "y", "yes")
+"""As the client reads it (django-environ): anything else is 0."""
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -117,7 +119,7 @@ def load(environment: Mapping[str, str] | None = None, env_file: Path = ENV_FILE
         if environment_name(each.name) in values
     }
     settings = Settings(**given)
-    if not settings.verify_key and values.get("DEBUG", "1").lower() in ("0", "false", "no"):
+    if not settings.verify_key and values.get("DEBUG", "1").strip().lower() not in DEBUG_ON:
         raise SystemExit(
             "FACESWAP_VERIFY_KEY is not set. Copy it from client_app's `.env`, or run `python3 run.py` once."
         )

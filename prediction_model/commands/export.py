@@ -9,9 +9,9 @@ from pathlib import Path
 
 from prediction_model.errors import RunRefused
 from prediction_model.training.identity import Identity
+from prediction_model.training.presets import NAMES
 
 HELP = "turn a training run into identity packages (LiteRT, int8 weights)"
-PRESETS = ("live", "large", "original")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the encoder and the shared weights into this project, not into OUT",
     )
     parser.add_argument("--onnx", action="store_true", help="also write RUN/ID.onnx, for other runtimes (extra [onnx])")
-    parser.add_argument("--preset", choices=PRESETS, help="where RUN has weights and no run.json")
+    parser.add_argument("--preset", choices=NAMES, help="where RUN has weights and no run.json")
     parser.add_argument("--identities", nargs="+", metavar="ID", help="the same; in the network's order, synthetic")
 
 

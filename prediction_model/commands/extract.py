@@ -7,6 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from prediction_model.commands import number, whole
+
+MOST_PER_SECOND, LARGEST_FACE, MOST_FACES = 240, 10_000, 1_000_000
 HELP = "cut one person's faces out of videos and pictures, to train on"
 BAR = 24
 REDRAW_SECONDS = 0.2
@@ -17,12 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="videos, pictures, or folders of them")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the faces; one begun before is continued")
     parser.add_argument(
-        "--per-second", type=float, default=6.0, help="frames of a video to look at (default: %(default)s)"
+        "--per-second",
+        type=number(0.01, MOST_PER_SECOND),
+        default=6.0,
+        help="frames of a video to look at (default: %(default)s)",
     )
     parser.add_argument(
-        "--smallest", type=float, default=64.0, help="pixels from forehead to chin (default: %(default)s)"
+        "--smallest",
+        type=number(1, LARGEST_FACE),
+        default=64.0,
+        help="pixels from forehead to chin (default: %(default)s)",
     )
-    parser.add_argument("--most-faces", type=int, default=6000, help="stop after so many (default: %(default)s)")
+    parser.add_argument(
+        "--most-faces", type=whole(1, MOST_FACES), default=6000, help="stop after so many (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

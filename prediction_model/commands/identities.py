@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from prediction_model.errors import PackageRefused
-from prediction_model.identities.package import CARD, read_package
+from prediction_model.identities.package import CARD, IDENTITY_ID, read_package
 from prediction_model.settings import ENV_FILE, current, read_env_file, read_key
 from prediction_model.tokens import CONSENT_AUDIENCE, ISSUER, TokenVerifier
 
@@ -63,6 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _consent(arguments: argparse.Namespace) -> int:
     text = os.environ.get(SIGNING_KEY) or read_env_file(ENV_FILE).get(SIGNING_KEY, "")
     for wrong, sentence in (
+        (
+            not IDENTITY_ID.fullmatch(arguments.identity),
+            f"--identity: expected lower-case letters, digits and hyphens, received {arguments.identity[:64]!r}",
+        ),
         (not text, f"{SIGNING_KEY} is neither in the environment nor in .env: run `python3 run.py` once"),
         (not arguments.document.is_file(), f"there is no document {arguments.document}"),
         (not 1 <= arguments.days <= LONGEST_DAYS, f"--days must be 1 to {LONGEST_DAYS}, received {arguments.days}"),

@@ -12,20 +12,29 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from prediction_model.commands import whole
+
 HELP = "serve predictions over HTTP, at the routes of AI Platform and Vertex AI"
 KEEP_ALIVE_SECONDS = 75
 REQUEST_SECONDS = 30
 GRACEFUL_SECONDS = 4
 BACKLOG = 64
+LAST_PORT = 65_535
+MOST_WORKERS = 256
+MOST_THREADS = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8002")), help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    port = os.environ.get("PORT", "8002")
+    parser.add_argument("--port", type=whole(1, LAST_PORT), default=port, help="default: PORT, or 8002")
+    parser.add_argument("--workers", type=whole(1, MOST_WORKERS), default=1, help="processes (default: %(default)s)")
     parser.add_argument(
-        "--threads", type=int, default=4, help="requests a process takes at a time (default: %(default)s)"
+        "--threads",
+        type=whole(1, MOST_THREADS),
+        default=4,
+        help="requests a process takes at a time (default: %(default)s)",
     )
     parser.add_argument("--model-dir", type=Path, help="folder of identity packages (default: the gallery)")
     parser.add_argument(
@@ -48,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from prediction_model.settings import current
 
     model_dir = arguments.model_dir or current().gallery_folder
+    if not model_dir.is_dir():
+        raise SystemExit(f"serve: there is no folder {model_dir}: name one of identity packages with --model-dir.")
     model_class = load_class(arguments.model_class)
     options = {
         "bind": f"{arguments.host}:{arguments.port}",

@@ -7,8 +7,11 @@ import os
 import signal
 from pathlib import Path
 
+from prediction_model.commands import number, whole
+from prediction_model.commands.serve import LAST_PORT
 from prediction_model.errors import ExtraMissing
 
+MOST_REPLICAS, MOST_CPUS, MOST_GPUS, MOST_BATCH = 1_000, 256, 64, 256
 HELP = "serve predictions on Ray Serve: replicas, autoscaling, back-pressure; at the routes of `serve`"
 OBJECT_STORE_BYTES = 100_000_000
 """Ray's shared memory; frames do not pass through it."""
@@ -28,14 +31,18 @@ ENVIRONMENT = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8002, help="default: %(default)s")
+    parser.add_argument("--port", type=whole(1, LAST_PORT), default=8002, help="default: %(default)s")
     parser.add_argument("--model-dir", type=Path, help="folder of identity packages (default: the gallery)")
-    parser.add_argument("--replicas", type=int, default=1, help="fewest replicas (default: %(default)s)")
-    parser.add_argument("--most-replicas", type=int, default=0, help="most of them (default: as many as the fewest)")
-    parser.add_argument("--cpus", type=float, default=1.0, help="cores that a replica reserves (default: %(default)s)")
-    parser.add_argument("--gpus", type=float, default=0.0, help="accelerators, such as 0.25 (default: %(default)s)")
+    replicas, cpus, gpus = whole(1, MOST_REPLICAS), number(0, MOST_CPUS), number(0, MOST_GPUS)
+    parser.add_argument("--replicas", type=replicas, default=1, help="fewest replicas (default: %(default)s)")
+    parser.add_argument("--most-replicas", type=replicas, help="most of them (default: as many as the fewest)")
+    parser.add_argument("--cpus", type=cpus, default=1.0, help="cores that a replica reserves (default: %(default)s)")
+    parser.add_argument("--gpus", type=gpus, default=0.0, help="accelerators, such as 0.25 (default: %(default)s)")
     parser.add_argument(
-        "--batch", type=int, default=1, help="most frames given to the model in one call (default: %(default)s)"
+        "--batch",
+        type=whole(1, MOST_BATCH),
+        default=1,
+        help="most frames given to the model in one call (default: %(default)s)",
     )
 
 
@@ -65,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = {
         "model_dir": str(arguments.model_dir.resolve()) if arguments.model_dir else "",
         "replicas": arguments.replicas,
-        "most_replicas": arguments.most_replicas,
+        "most_replicas": arguments.most_replicas or 0,
         "cpus": arguments.cpus,
         "gpus": arguments.gpus,
         "batch": arguments.batch,

@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         (not source.is_file(), f"there is no file {source}"),
         (target.suffix.lower() not in wanted, f"OUT must end in {' or '.join(sorted(wanted))}, received {target.name}"),
         (target.exists() and not arguments.force, f"{target} is there already: give --force to overwrite it"),
+        (target.is_dir(), f"{target} is a folder: name a file"),
         (not target.parent.is_dir(), f"there is no folder {target.parent}"),
     ):
         if wrong:
@@ -77,9 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             picture, answer = model.predict_frame(source.read_bytes(), {"options": options})
             partial.write_bytes(picture or b"")
             if not answer["swapped"]:
-                print(
-                    f"swap: no face was found in {source}; {target} shows it {arguments.on_failure}.", file=sys.stderr
-                )
+                shown = "black" if arguments.on_failure == "black" else "blurred"
+                print(f"swap: no face was found in {source}; {target} shows it {shown}.", file=sys.stderr)
         else:
             swap_video(source, partial, model, options, _bar())
     return 0

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prediction_model.commands import number, whole
 from prediction_model.errors import TrainingDataRefused
 from prediction_model.identities.package import IDENTITY_ID, KINDS
 from prediction_model.training.backend import PRECISIONS, prepare
 from prediction_model.training.identity import Identity
+from prediction_model.training.presets import NAMES, ORIGINAL
 
 if TYPE_CHECKING:
     from prediction_model.training.recipes import Setup
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
     from prediction_model.training.trainer import Progress
 
 HELP = "train identities: the shipped ones, one photograph's, or footage's"
-PRESETS = ("live", "large", "original")
 BATCH_SIZE = 16
 MINUTES = {"actors": 240.0, "photo": 12.0, "footage": 60.0}
 LEARNING_RATE = {"actors": 1e-3, "photo": 5e-4, "footage": 5e-4}
 """With the shared weights; from the beginning it is the first."""
 STORE = Path("var/identities")
+MOST_MINUTES, MOST_STEPS, MOST_BATCH, MOST_THREADS = 100_000, 1_000_000, 4_096, 1_024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,18 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_plan(form: argparse.ArgumentParser, minutes: float) -> None:
-    form.add_argument("--preset", choices=PRESETS, default="live", help="default: %(default)s")
-    form.add_argument("--minutes", type=float, default=minutes, help="of training (default: %(default)s)")
-    form.add_argument("--steps", type=int, default=1_000_000, help="at most so many steps")
-    form.add_argument("--batch-size", type=int, help="default: 16; 64 for original")
-    form.add_argument("--learning-rate", type=float, help="default: by form and preset")
-    form.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    form.add_argument("--preset", choices=NAMES, default="live", help="default: %(default)s")
+    form.add_argument(
+        "--minutes", type=number(0, MOST_MINUTES), default=minutes, help="of training (default: %(default)s)"
+    )
+    form.add_argument("--steps", type=whole(1, MOST_STEPS), default=MOST_STEPS, help="at most so many steps")
+    form.add_argument("--batch-size", type=whole(1, MOST_BATCH), help="default: 16; 64 for original")
+    form.add_argument("--learning-rate", type=number(1e-9, 1), help="default: by form and preset")
+    form.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="default: %(default)s")
     form.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="pictures (.jpg) for behind the head")
     form.add_argument("--from-scratch", action="store_true", help="do not begin with the shipped weights: hours")
     form.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
-    form.add_argument("--threads", type=int, help="at most so many processor threads")
-    form.add_argument("--save-minutes", type=float, default=10.0, help="between saves (default: %(default)s)")
-    form.add_argument("--preview-steps", type=int, default=500, help="between previews (default: %(default)s)")
+    form.add_argument("--threads", type=whole(1, MOST_THREADS), help="at most so many processor threads")
+    form.add_argument(
+        "--save-minutes", type=number(0, MOST_MINUTES), default=10.0, help="between saves (default: %(default)s)"
+    )
+    form.add_argument(
+        "--preview-steps", type=whole(1, MOST_STEPS), default=500, help="between previews (default: %(default)s)"
+    )
 
 
 def _add_identity(form: argparse.ArgumentParser) -> None:
@@ -84,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     shared = shared_weights(arguments.preset, arguments.from_scratch)
     batch_size = BATCH_SIZE
     rate = LEARNING_RATE[arguments.form] if shared else LEARNING_RATE["actors"]
-    if arguments.preset == "original":
+    if arguments.preset == ORIGINAL:
         batch_size, rate = original.BATCH_SIZE, original.LEARNING_RATE
     plan = Plan(
         preset=arguments.preset,

@@ -24,14 +24,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from prediction_model.engines.autoencoder import DECODER
 from prediction_model.errors import (
     BadInstance,
-    ExtraMissing,
     PredictionError,
     StoreUnreachable,
     TooManyTrainings,
@@ -40,6 +38,7 @@ from prediction_model.errors import (
 from prediction_model.identities.package import CARD, FACE, IdentityPackage, sha256
 from prediction_model.settings import ROOT
 from prediction_model.studio.enrolment import Enrolment
+from prediction_model.training.backend import check_tensorflow
 from prediction_model.types import JsonObject
 
 LOG = logging.getLogger(__name__)
@@ -48,7 +47,6 @@ STATE, PREVIEW = "training.json", "preview.jpg"
 PREVIEW_PLACES = ("run", ".")
 """Where it is while a training runs, and afterwards."""
 TRAINING_ID = re.compile(r"[0-9a-f]{16}")
-BACKENDS = ("tensorflow", "jax", "torch")
 MOST_WAITING = 8
 """Trainings queued or running."""
 PREVIEW_STEPS = 100
@@ -105,9 +103,8 @@ class Trainings:
 
     @staticmethod
     def check() -> None:
-        """Raises ExtraMissing where what trains is not installed."""
-        if find_spec("keras") is None or not any(find_spec(name) for name in BACKENDS):
-            raise ExtraMissing("Training a model", "keras", "train")
+        """Raises ExtraMissing where what trains, and writes the package, is not installed."""
+        check_tensorflow("Training a model")
 
     def start(self, package: IdentityPackage) -> Training:
         """Queue a training of an enrolled identity's photograph.

@@ -54,14 +54,19 @@ def prepare(precision: str = "auto", seed: int = 0, threads: int | None = None) 
     return backend
 
 
+def check_tensorflow(what: str) -> None:
+    """Raises ExtraMissing, for `what`, where TensorFlow and Keras are not installed. Changes nothing."""
+    if find_spec("keras") is None or find_spec("tensorflow") is None:
+        raise ExtraMissing(what, "TensorFlow", "train")
+
+
 def require_tensorflow() -> None:
     """Export converts with TensorFlow, whatever trained.
 
     Raises:
         ExtraMissing: it is not installed.
     """
-    if find_spec("keras") is None or find_spec("tensorflow") is None:
-        raise ExtraMissing("Export", "TensorFlow", "train")
+    check_tensorflow("Export")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

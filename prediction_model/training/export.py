@@ -22,7 +22,8 @@ import numpy.typing as npt
 from keras import layers
 
 from prediction_model.errors import ExportRefused
-from prediction_model.training.networks import Preset, decoded, encoder, features_of
+from prediction_model.training.networks import decoded, encoder, features_of
+from prediction_model.training.presets import Preset
 
 LARGEST_MEAN_DIFFERENCE = 2 / 255
 """Mean absolute difference, served against trained, on real crops; above it nothing is exported."""

@@ -14,8 +14,9 @@ from keras import layers
 
 from prediction_model.errors import ExtraMissing, RunRefused
 from prediction_model.training import original
-from prediction_model.training.networks import PRESETS, Preset, decoded, encoder
-from prediction_model.training.runs import ORIGINAL, Run
+from prediction_model.training.networks import decoded, encoder
+from prediction_model.training.presets import ORIGINAL, PRESETS, Preset
+from prediction_model.training.runs import Run
 
 
 class FixedModulation(layers.Layer):  # type: ignore[misc]

@@ -23,10 +23,10 @@ from prediction_model.training import original
 from prediction_model.training.actors import GREY, over
 from prediction_model.training.export import check, convert, export_encoder, export_identity, pack_maps
 from prediction_model.training.identity import Identity
-from prediction_model.training.networks import PRESETS
 from prediction_model.training.onnx_export import write_onnx
 from prediction_model.training.performances import bundled
-from prediction_model.training.runs import ORIGINAL, Run
+from prediction_model.training.presets import ORIGINAL, PRESETS
+from prediction_model.training.runs import Run
 from prediction_model.training.shared import save_shared
 from prediction_model.training.trainer import read_weights, swap_in_parts
 from prediction_model.types import AlignedFace, JsonObject

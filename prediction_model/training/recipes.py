@@ -41,7 +41,8 @@ from prediction_model.training.identity import Identity
 from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
 from prediction_model.training.performances import HELD_OUT_SHARE, PERSONAS, bundled, held_out
 from prediction_model.training.photo_pairs import read_photograph, truths
-from prediction_model.training.runs import ORIGINAL, RUN, Run
+from prediction_model.training.presets import ORIGINAL
+from prediction_model.training.runs import RUN, Run
 from prediction_model.training.shared import SHARED
 from prediction_model.training.trainer import Plan, Progress, Trainer
 from prediction_model.types import BgrFrame

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.errors import RunRefused
-from prediction_model.training.networks import Modulation, Preset, autoencoder
+from prediction_model.training.networks import Modulation, autoencoder
+from prediction_model.training.presets import Preset
 
 SHARED = Path(__file__).with_name("shared.npz")
 IDENTITY_AXIS = 0

@@ -27,9 +27,10 @@ import numpy.typing as npt
 
 from prediction_model.errors import RunRefused, TrainingOutOfMemory
 from prediction_model.training.events import ScalarLog
-from prediction_model.training.networks import PRESETS, autoencoder
+from prediction_model.training.networks import autoencoder
 from prediction_model.training.objective import Loss, compile_described, compile_swap
 from prediction_model.training.pairs import Batch
+from prediction_model.training.presets import PRESETS
 
 LOSS_WINDOW = 200
 """Steps over which the reported loss is averaged."""

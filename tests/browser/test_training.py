@@ -82,7 +82,7 @@ def test_a_model_is_offered_trained_and_cancelled_or_the_page_says_why_not(
     page.goto("/enrol")
     button = page.get_by_role("button", name="Train a model")
     if not trains:
-        expect(page.locator("#trainings-problem")).to_contain_text("Training a model needs keras")
+        expect(page.locator("#trainings-problem")).to_contain_text("Training a model needs TensorFlow")
         expect(page.locator("#trainings-problem")).to_contain_text("python3 run.py --train")
         expect(button).to_be_hidden()
         assert findings(page) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,3 +142,51 @@ def test_a_consent_is_signed_for_one_identity(
     assert (claims["sub"], claims["kind"], claims["subject"]) == ("me", "release", "An Actor")
     document.unlink()
     assert main(["identities", *words]) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "serve --workers 0",
+        "serve --port 65536",
+        "serve --threads 1.5",
+        "serve-ray --replicas 0",
+        "extract in out --per-second 0",
+        "extract in out --most-faces -3",
+        "train photo in out --id me --kind self --minutes nan",
+        "train photo in out --id me --kind self --preview-steps 0",
+        "train photo in out --id me --kind self --batch-size x",
+    ],
+)
+def test_a_number_out_of_range_is_said_with_the_range(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words.split())
+    assert stopped.value.code == 2
+    assert re.search(r"expected a number from \S+ to \S+, received", capsys.readouterr().err)
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["export-package", "--identity", "p1", str(tmp_path / "file" / "model")]) == 1
+    assert capsys.readouterr().err == f"export-package: {tmp_path / 'file' / 'model'}: Not a directory.\n"
+
+
+def test_a_folder_in_the_place_of_a_picture_is_one_sentence(
+    tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.mp4").mkdir()
+    assert main(["swap", str(clip), str(tmp_path / "out.mp4"), "--force"]) == 2
+    assert main(["swap", str(tmp_path), str(tmp_path / "other.mp4")]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_nothing_is_served_from_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="there is no folder"):
+        main(["serve", "--model-dir", str(tmp_path / "nowhere")])
+
+
+def test_no_consent_is_signed_for_an_id_that_none_can_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "signed.pdf").touch()
+    words = ["--kind", "self", "--subject", "Me", "--document", str(tmp_path / "signed.pdf")]
+    assert main(["identities", "consent", "--identity", "Bad Id", *words]) == 1
+    assert "lower-case letters" in capsys.readouterr().err

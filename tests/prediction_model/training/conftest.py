@@ -14,14 +14,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 MISSING = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
 
-collect_ignore = ["test_trainer.py", "test_shared.py", "test_packaging.py", "test_recipes.py"] if MISSING else []
+collect_ignore = (
+    ["test_losses.py", "test_trainer.py", "test_shared.py", "test_packaging.py", "test_recipes.py"] if MISSING else []
+)
 """They import Keras; `python3 run.py --train` installs it."""
 
 
 @pytest.fixture
 def tiny() -> Iterator[str]:
     """The name of a preset of 32 pixels."""
-    from prediction_model.training.networks import PRESETS, Preset
+    from prediction_model.training.presets import PRESETS, Preset
 
     PRESETS["tiny"] = Preset(size=32, widths=(4, 4, 8, 8, 8), head=4)
     yield "tiny"

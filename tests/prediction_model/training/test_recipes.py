@@ -13,9 +13,10 @@ from prediction_model.training import original, recipes
 from prediction_model.training.actors import GREY, Performance, over
 from prediction_model.training.face_folder import FaceFolder, FaceRecord, stored
 from prediction_model.training.identity import Identity
-from prediction_model.training.networks import PRESETS, autoencoder
+from prediction_model.training.networks import autoencoder
 from prediction_model.training.pairs import Pairs
 from prediction_model.training.performances import PERSONAS, bundled
+from prediction_model.training.presets import PRESETS
 from prediction_model.training.recipes import Setup, train_actors, train_footage, train_photo
 from prediction_model.training.runs import Run
 from prediction_model.training.shared import load_shared, save_shared

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from prediction_model.errors import RunRefused
-from prediction_model.training.networks import PRESETS, autoencoder
+from prediction_model.training.networks import autoencoder
+from prediction_model.training.presets import PRESETS
 from prediction_model.training.shared import freeze_shared, load_shared, save_shared
 
 

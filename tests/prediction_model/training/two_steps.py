@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from prediction_model.training.networks import PRESETS, Preset
 from prediction_model.training.pairs import Batch
+from prediction_model.training.presets import PRESETS, Preset
 from prediction_model.training.trainer import Plan, Trainer
 
 PRESETS["tiny"] = Preset(size=32, widths=(4, 4, 8, 8, 8), head=4)
