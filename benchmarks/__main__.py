@@ -15,6 +15,8 @@ from typing import Protocol, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_BENCHMARKS = {"__init__", "__main__"}
+INTERRUPTED = 130
+HELP = ("--help",)
 
 
 class Benchmark(Protocol):
@@ -64,8 +66,15 @@ def table(results: Mapping[str, float]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure one part of the project.")
-    parser.add_argument("name", metavar="NAME", choices=names(), help=", ".join(names()))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure one part of the project. `python -m benchmarks NAME --help` tells the part's own options.",
+        add_help=False,
+    )
+    parser.add_argument("name", metavar="NAME", choices=names(), nargs="?", help=", ".join(names()))
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="show this, or with NAME the benchmark's own, and end"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
     parser.add_argument(
         "--data",
@@ -75,11 +84,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folder of measuring material (default: FACESWAP_DATA, else the committed wearers)",
     )
     options, arguments = parser.parse_known_args(argv)
+    if options.name is None:
+        if not options.help:
+            parser.error("which one? Give a NAME.")
+        parser.print_help()
+        return 0
     data: Path | None = options.data
     if data is not None and not data.is_dir():
         parser.error(f"--data: expected a folder, received {data}; leave it out to measure on the committed wearers")
-    benchmark = cast(Benchmark, importlib.import_module(f"benchmarks.{options.name}"))
-    results = {name: float(value) for name, value in benchmark.run(data, arguments).items()}
+    if options.json is not None and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
+        parser.error(f"--json: expected a file in a folder that is there, received {options.json}")
+    try:
+        benchmark = cast(Benchmark, importlib.import_module(f"benchmarks.{options.name}"))
+    except ModuleNotFoundError as error:
+        parser.error(f"{options.name} needs {error.name}, which is not installed: `python3 run.py test` installs it.")
+    try:
+        results = {
+            name: float(value)
+            for name, value in benchmark.run(data, [*arguments, *(HELP if options.help else ())]).items()
+        }
+    except KeyboardInterrupt:
+        return INTERRUPTED
     about = {"benchmark": options.name, "machine": machine(), "commit": commit()}
     print(
         f"{options.name} on {machine()['cores']} cores of {machine()['cpu']}, Python {machine()['python']}, {commit()}"

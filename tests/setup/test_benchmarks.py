@@ -56,6 +56,36 @@ def test_marks_a_commit_that_was_changed_since(folder: Path) -> None:
     assert json.loads((folder / "out.json").read_text(encoding="utf-8"))["commit"].endswith("+")
 
 
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(folder: Path) -> None:
+    for wrong in (".", "nowhere/out.json"):
+        ended = run_benchmark(folder, "counted", "--json", wrong)
+        assert ended.returncode == 2
+        assert ended.stderr.splitlines()[-1].endswith(f"expected a file in a folder that is there, received {wrong}")
+        assert ended.stdout == ""
+
+
+def test_help_is_the_whole_or_with_a_name_the_benchmarks_own(folder: Path) -> None:
+    assert "counted" in run_benchmark(folder, "--help").stdout
+    own = """
+import argparse
+def run(data, arguments=()):
+    argparse.ArgumentParser(prog="counted", description="Counts.").parse_args(arguments)
+"""
+    (folder / "benchmarks" / "counted.py").write_text(own, encoding="utf-8")
+    ended = run_benchmark(folder, "counted", "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "Counts." in ended.stdout
+
+
+def test_what_is_not_installed_is_one_sentence(folder: Path) -> None:
+    (folder / "benchmarks" / "counted.py").write_text("import nobody_has_this\n", encoding="utf-8")
+    ended = run_benchmark(folder, "counted")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].endswith(
+        "counted needs nobody_has_this, which is not installed: `python3 run.py test` installs it."
+    )
+
+
 def test_an_unknown_name_lists_the_known_ones(folder: Path) -> None:
     ended = run_benchmark(folder, "nothing")
     assert ended.returncode == 2
