@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exports.errors import FileTooLarge, UnsupportedFile
-from facedetect.errors import Unavailable
+from facedetect.errors import FileTooLarge, Unavailable, UnsupportedFile
 from facedetect.operator import NO_ANSWER, Operator, Refusal
 
 PATH = "/v1/marks:read"

@@ -11,7 +11,7 @@ from typing import Any
 import c2pa  # type: ignore[import-untyped]
 
 from exports.certificate import SigningIdentity
-from exports.errors import UnsupportedFile
+from facedetect.errors import UnsupportedFile
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 SOFTWARE = {"name": "Face swap, live", "version": "0.1.0"}

@@ -21,11 +21,10 @@ from audit.chain import record
 from audit.models import AuditEntry
 from exports import certificate, findings, provenance
 from exports.certificate import SigningIdentity
-from exports.errors import FileTooLarge, UnmarkedFile
 from exports.marks import Marks, read_marks
 from facedetect import revocations
 from facedetect.configuration import ROOT, Settings
-from facedetect.errors import BadRequest, NotAllowed, Unavailable, UnknownIdentity
+from facedetect.errors import BadRequest, FileTooLarge, NotAllowed, Unavailable, UnknownIdentity, UnmarkedFile
 from facedetect.gallery import Card
 from facedetect.operator import Operator
 from facedetect.signing import session_of

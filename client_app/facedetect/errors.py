@@ -3,8 +3,14 @@
 ClientError 500
 ├── BadRequest 400
 │   ├── UnknownIdentity 404
-│   └── PictureTooLarge 413
+│   ├── NoSuchEnrolment 404
+│   ├── TrainingRuns 409
+│   ├── PictureTooLarge 413
+│   ├── FileTooLarge 413
+│   └── UnsupportedFile 415
 ├── RefusedPicture 422
+├── PoorPicture 422
+├── UnmarkedFile 422
 ├── NotLoggedIn 401
 ├── NotAllowed 403
 │   └── TermsNotAccepted 403
@@ -38,6 +44,20 @@ class UnknownIdentity(BadRequest):
     type = "unknown_identity"
 
 
+class NoSuchEnrolment(BadRequest):
+    """It has ended, or is another visitor's."""
+
+    status = 404
+    type = "no_such_enrolment"
+
+
+class TrainingRuns(BadRequest):
+    """The visitor has a training that has not ended."""
+
+    status = 409
+    type = "training_runs"
+
+
 class PictureTooLarge(BadRequest):
     """More bytes than `FACESWAP_PICTURE_BYTES`."""
 
@@ -45,11 +65,39 @@ class PictureTooLarge(BadRequest):
     type = "picture_too_large"
 
 
+class FileTooLarge(BadRequest):
+    """More bytes than the host of this server accepts."""
+
+    status = 413
+    type = "file_too_large"
+
+
+class UnsupportedFile(BadRequest):
+    """Neither a picture nor a film that can carry a signature."""
+
+    status = 415
+    type = "unsupported_file"
+
+
 class RefusedPicture(ClientError):
     """The prediction service cannot use this picture."""
 
     status = 422
     type = "refused_picture"
+
+
+class PoorPicture(ClientError):
+    """A picture that cannot become an identity; the sentence says what to do better."""
+
+    status = 422
+    type = "poor_picture"
+
+
+class UnmarkedFile(ClientError):
+    """A file without this session's watermark: nobody has foreign files signed here."""
+
+    status = 422
+    type = "unmarked_file"
 
 
 class NotAllowed(ClientError):

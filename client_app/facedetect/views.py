@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ LOG = logging.getLogger(__name__)
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
 PORTRAIT_CACHE_SECONDS = 3600
+ASSIGNMENTS = re.compile(r"[1-4]:[^:,]{1,64}(,[1-4]:[^:,]{1,64}){0,3}")
+"""Of faces, by number, as an address says them."""
 
 View = Callable[..., HttpResponseBase]
 
@@ -116,12 +119,19 @@ def studio(request: HttpRequest) -> HttpResponseBase:
 @never_cache
 @tells_errors
 def stage(request: HttpRequest) -> HttpResponseBase:
-    """The picture and nothing else, for streaming programs: `/stage?identity=p2&mirror=0`."""
-    identity = request.GET.get("identity", "")
-    if identity and identity not in offered(request):
-        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
+    """The picture and nothing else, for streaming programs: `/stage?identity=p2&mirror=0`.
+
+    `identities=1:p1,2:p3` gives faces an identity each, by number.
+    """
+    cards, assigned = offered(request), request.GET.get("identities", "")
+    if assigned and not ASSIGNMENTS.fullmatch(assigned):
+        raise BadRequest("Expected `identities` as numbers of faces, 1 to 4, with an identity each: 1:p1,2:p3.")
+    for identity in [request.GET.get("identity", ""), *re.findall(r"\d:([^,]+)", assigned)]:
+        if identity and identity not in cards:
+            raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
+    engines = {card.id: " ".join(card.engines) for card in cards.values()}
     return render(
-        request, "studio/stage.html", {"first": next(iter(offered(request)), ""), **acceptance.shown(request)}
+        request, "studio/stage.html", {"first": next(iter(cards), ""), "engines": engines, **acceptance.shown(request)}
     )
 
 

@@ -23,12 +23,11 @@ from audit.chain import record
 from audit.models import AuditEntry
 from facedetect import revocations
 from facedetect.configuration import Settings
-from facedetect.errors import BadRequest, NotAllowed, Unavailable
+from facedetect.errors import BadRequest, NoSuchEnrolment, NotAllowed, PoorPicture, Unavailable
 from facedetect.operator import Operator, Refusal
 from facedetect.prediction import CONTENT_TYPE, JSON_LENGTH
 from facedetect.signing import sign_consent
 from identities.encryption import decrypt, encrypt
-from identities.errors import NoSuchEnrolment, PoorPicture
 from identities.inspection import fit_for_enrolment, inspect
 from identities.liveness import Challenge, LiveCheck
 from identities.models import Consent, Enrolment, Identity, Revocation

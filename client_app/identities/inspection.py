@@ -9,9 +9,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from facedetect.errors import Unavailable
+from facedetect.errors import PoorPicture, Unavailable
 from facedetect.operator import NO_ANSWER, Operator, Refusal
-from identities.errors import PoorPicture
 
 PATH = "/v1/faces:inspect"
 SAME_PERSON = 0.6

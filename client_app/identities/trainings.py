@@ -25,9 +25,8 @@ from django.utils.translation import gettext as _
 
 from audit.chain import record
 from audit.models import AuditEntry
-from facedetect.errors import BadRequest, Unavailable, UnknownIdentity
+from facedetect.errors import BadRequest, TrainingRuns, Unavailable, UnknownIdentity
 from facedetect.operator import NO_ANSWER, Operator, Refusal
-from identities.errors import TrainingRuns
 from identities.models import Identity, Training
 
 PATH = "/v1/trainings"

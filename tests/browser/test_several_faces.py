@@ -120,6 +120,36 @@ def test_each_of_two_people_gets_a_face_of_their_own(pair: Page, services: Servi
     expect(pair.get_by_role("radio", name=f"Face 1: {other}")).to_be_visible()
 
 
+def test_numbers_are_read_from_left_to_right_also_when_mirrored(pair: Page) -> None:
+    read = """() => [...document.querySelectorAll("#marks b")]
+        .toSorted((one, other) => parseFloat(one.style.translate) - parseFloat(other.style.translate))
+        .map(each => each.textContent).join()"""
+    swapped = pair.locator("label.wearer:has(b)", has=pair.locator("img:not([hidden])"))
+    before = swapped.locator("b").inner_text()
+    for mirrored in ("true", "false"):
+        pair.locator("#mirror").click()
+        expect(pair.locator("#mirror")).to_have_attribute("aria-pressed", mirrored)
+        wait_for_new_frames(pair, 6)
+        pair.wait_for_function(f"({read})() === '1,2'")
+        assert pair.locator("label.wearer b").all_inner_texts() == ["1", "2"]
+    assert swapped.locator("b").inner_text() == before, "the same person"
+
+
+def test_the_stage_shows_the_same_assignment(pair: Page, services: Services) -> None:
+    pair.get_by_role("radio", name="Face 2").check()
+    choose(pair, "p8")
+    address = pair.locator("#stage-link").get_attribute("href")
+    assert address is not None and address.startswith("/stage?identity=p1&identities=2%3Ap8")
+    pair.goto(address)
+    assert worn(pair, services) == ("p1", "p8")
+
+
+@pytest.mark.parametrize(("identities", "status"), [("2:p99", 404), ("p8", 400), ("5:p8", 400), ("1:p1,,2:p8", 400)])
+def test_a_stage_of_what_is_no_assignment_is_refused(page: Page, identities: str, status: int) -> None:
+    answer = page.goto(f"/stage?identities={identities}")
+    assert answer is not None and answer.status == status
+
+
 def test_keys_alone_are_enough(pair: Page) -> None:
     pair.get_by_role("radio", name="Only the nearest").focus()
     pair.keyboard.press("ArrowRight")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exports import certificate, provenance
-from exports.errors import UnsupportedFile
+from facedetect.errors import UnsupportedFile
 from prediction_model.labels import watermark
 from prediction_model.types import BgrFrame
 from tests.client_app.conftest import Client, Visitor

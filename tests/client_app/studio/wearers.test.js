@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { Wearers } from "../../../client_app/facedetect/static/studio/wearers.js";
 
-const faces = (...numbers) => numbers.map((number) => ({ number, box: [0, 0, 10, 10] }));
+const faces = (...numbers) => numbers.map((number) => ({ number, box: [100 * number, 0, 10, 10] }));
 
 test("a person alone has no chip", () => {
   const wearers = new Wearers();
@@ -67,4 +67,28 @@ test("another session knows nothing of it", () => {
   wearers.dress("p2");
   wearers.forget();
   assert.deepEqual([wearers.numbers, wearers.identities, wearers.chosen, wearers.all], [[], undefined, 0, false]);
+});
+
+test("labels count from the left of the screen, whichever way the picture is turned, and stay", () => {
+  const wearers = new Wearers();
+  const mirrored = (left, right) => [
+    { number: 1, box: [right, 0, 10, 10] },
+    { number: 2, box: [left, 0, 10, 10] },
+  ];
+  wearers.see(mirrored(40, 300), 0);
+  assert.deepEqual(wearers.numbers, [2, 1]);
+  assert.deepEqual([2, 1].map((number) => wearers.labelOf(number)), [1, 2]);
+  assert.equal(wearers.see(mirrored(300, 40), 100), false, "they changed places, and keep their labels");
+  wearers.mirror();
+  assert.equal(wearers.see(mirrored(300, 40), 200), true);
+  assert.deepEqual(wearers.numbers, [1, 2]);
+});
+
+test("a label that became free goes to who comes next, and one with an identity of its own is kept", () => {
+  const wearers = new Wearers();
+  wearers.see([{ number: 1, box: [300, 0, 10, 10] }, { number: 2, box: [40, 0, 10, 10] }], 0);
+  wearers.chosen = 1;
+  wearers.dress("p3");
+  wearers.see([{ number: 3, box: [500, 0, 10, 10] }], 5000);
+  assert.deepEqual([wearers.labelOf(1), wearers.labelOf(3)], [2, 1]);
 });

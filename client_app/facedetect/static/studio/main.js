@@ -1,6 +1,7 @@
 /** The page: connects its buttons, keys and fields with the studio. */
 
 import { Camera, CameraError } from "./camera.js";
+import { choiceOf, enginesOf, stageAddress } from "./choice.js";
 import { pictureForm } from "./picture.js";
 import * as preferences from "./preferences.js";
 import { Exporter, Recorder, progressText, saveFilm, snapshot } from "./saver.js";
@@ -20,6 +21,7 @@ const chosen = preferences.load();
 const tokens = new Tokens(body.dataset.session, csrf, body.dataset.terms);
 const stream = new Stream(body.dataset.worker, tokens);
 const frame = $("#frame");
+const stageLink = $("#stage-link");
 const canvas = $("#screen");
 const studio = new Studio({ video: $("#camera"), canvas, stream });
 
@@ -32,16 +34,9 @@ const card = () => cardOf(chosen.identity) ?? cards[0];
 const wearers = new Wearers();
 const swapped = () => (wearers.all ? "all" : chosen.faces);
 
-const enginesOf = (face) => face?.dataset.engines.split(" ") ?? [];
-
 function choice() {
-  const { mirror, bystanders, strength, edge, mouth, eyes, engine } = chosen;
-  const options = { on_failure: "hold", mirror, faces: swapped(), bystanders, strength, edge };
-  if (mouth) options.mouth = mouth;
-  if (eyes) options.eyes = eyes;
-  const engines = enginesOf(card());
-  if (engines.length > 1 && engines.includes(engine)) options.engine = engine; // with one there is nothing to choose
-  return { identity: card()?.value ?? "", identities: wearers.identities, options };
+  const { value: identity = "", dataset } = card() ?? {};
+  return choiceOf(chosen, { identity, identities: wearers.identities, faces: swapped(), engines: enginesOf(dataset?.engines) });
 }
 
 const identitiesOf = ({ identity, identities }) => new Set([identity, ...Object.values(identities ?? {})]);
@@ -52,6 +47,7 @@ let filmed = new Set();
 function steer() {
   const next = choice();
   for (const identity of identitiesOf(next)) filmed.add(identity);
+  stageLink.href = stageAddress(stageLink.pathname, next); // opened from here, the stage shows the same
   studio.choose(next);
 }
 
@@ -68,7 +64,7 @@ function showCard() {
   portrait.src = face.dataset.portrait;
   portrait.hidden = false;
   $("#cover-title").textContent = format(gettext("Become {name}"), { name: face.dataset.name });
-  const engines = enginesOf(face);
+  const engines = enginesOf(face.dataset.engines);
   const names = { photo: gettext("From a photo"), autoencoder: gettext("Deepfake"), onnx: gettext("Imported model") };
   const usual = new Option(gettext("As it looks best"), "");
   $("#engine").replaceChildren(usual, ...engines.map((engine) => new Option(names[engine] ?? engine, engine)));
@@ -99,7 +95,8 @@ function worn(number) {
   if (!number) return { name: everybody ? gettext("Everybody") : gettext("Only the nearest"), portrait: card()?.dataset.portrait };
   const own = cardOf(wearers.identityOf(number)) ?? (everybody || number === wearers.first ? card() : null);
   const unswapped = { blur: gettext("Blurred"), leave: gettext("As they are") }[chosen.bystanders];
-  return { name: own?.dataset.name ?? unswapped, portrait: own?.dataset.portrait, identity: own?.value };
+  const { name = unswapped, portrait } = own?.dataset ?? {};
+  return { label: wearers.labelOf(number), name, portrait, identity: own?.value };
 }
 
 const chips = new Chips($("#wearers"), $("#marks"), worn, (number) => {
@@ -118,7 +115,7 @@ function showWearers() {
   const { identity } = number ? worn(number) : { identity: card()?.value };
   for (const each of cards) each.checked = each.value === identity;
   $("#faces-title").textContent = number
-    ? format(gettext("Face for person {number}"), { number })
+    ? format(gettext("Face for person {number}"), { number: wearers.labelOf(number) })
     : gettext("Choose a face");
 }
 
@@ -331,6 +328,7 @@ $("#pip").hidden = !document.pictureInPictureEnabled;
 $("#full").hidden = !document.fullscreenEnabled;
 
 function toggleMirror() {
+  wearers.mirror();
   remember({ mirror: !chosen.mirror });
   showFields();
 }
@@ -368,7 +366,8 @@ addEventListener("keydown", (event) => {
   const { key, target, repeat, ctrlKey, metaKey, altKey } = event;
   if (ctrlKey || metaKey || altKey || typing(target)) return;
   if (key.toLowerCase() === "b" || (target === hold && key === " ")) return void holdBack(true);
-  const button = $(`#${KEYS[key.toLowerCase()] ?? "-"}`);
+  const id = KEYS[key.toLowerCase()];
+  const button = id ? $(`#${id}`) : null;
   // A button that has the focus takes the space bar itself.
   if (!button || repeat || button.disabled || button.hidden || (key === " " && target.closest("button"))) return;
   event.preventDefault();

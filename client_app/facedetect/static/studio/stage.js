@@ -1,5 +1,6 @@
 /** /stage: starts by itself with the face and camera that the studio remembers, or the address names; shows nothing else. */
 
+import { choiceOf, enginesOf, readIdentities } from "./choice.js";
 import * as preferences from "./preferences.js";
 import { Stream, Tokens } from "./stream.js";
 import { Studio } from "./studio.js";
@@ -17,12 +18,24 @@ const tokens = new Tokens(body.dataset.session, () => $("[name=csrfmiddlewaretok
 const stream = new Stream(body.dataset.worker, tokens);
 const studio = new Studio({ video: $("#camera"), canvas: $("#screen"), stream });
 
-const { faces, bystanders, strength, edge } = chosen;
-const mirror = named.has("mirror") ? named.get("mirror") === "1" : chosen.mirror;
-studio.choose({
-  identity: chosen.identity || body.dataset.first,
-  options: { on_failure: "hold", mirror, faces, bystanders, strength: Number(strength), edge: Number(edge) },
-});
+const identity = chosen.identity || body.dataset.first;
+const identities = readIdentities(named.get("identities"));
+studio.choose(
+  choiceOf(
+    {
+      ...chosen,
+      mirror: named.has("mirror") ? named.get("mirror") === "1" : chosen.mirror,
+      strength: Number(chosen.strength),
+      edge: Number(chosen.edge),
+    },
+    {
+      identity,
+      identities,
+      faces: identities ? "all" : chosen.faces,
+      engines: enginesOf(JSON.parse($("#engines").textContent)[identity]),
+    },
+  ),
+);
 studio.keepRunning("stage", true); // a streaming program may show it while it counts as hidden
 const start = () => studio.start(chosen.device);
 

@@ -9,11 +9,14 @@ export const MOST = 4;
 
 /**
  * Who is seen, who is chosen, and who wears what; nothing of it outlives the page. No DOM in here.
- * `faces` of `see` are a result's: {number, box}, the one that is swapped first.
+ * `faces` of `see` are a result's: {number, box}, the one that is swapped first. Their numbers count from the left of the
+ * camera's picture, which the screen may mirror; people are shown labels, which count from the left of the screen.
  */
 export class Wearers {
   #seen = new Map();
   #identities = new Map();
+  #labels = new Map();
+  #told = "";
   /** Number of the face that the gallery dresses; 0: everybody. */
   chosen = 0;
   /** Number of the face that is swapped where only one is. */
@@ -23,21 +26,45 @@ export class Wearers {
 
   /** Take note of the faces of one frame; whether the chips must change. */
   see(faces, now = performance.now()) {
-    const before = this.#state();
     for (const { number } of faces) if (number >= 1 && number <= MOST) this.#seen.set(number, now);
     for (const [number, at] of this.#seen) if (now - at > GONE_MS) this.#seen.delete(number);
+    this.#label(faces);
     this.first = faces[0]?.number ?? this.first;
     if (this.chosen && !this.numbers.includes(this.chosen)) this.chosen = 0;
-    return this.#state() !== before;
+    const before = this.#told;
+    this.#told = this.#state();
+    return this.#told !== before;
   }
 
   #state() {
-    return `${this.numbers} ${this.first} ${this.chosen}`;
+    return `${this.numbers} ${this.numbers.map((number) => this.labelOf(number))} ${this.first} ${this.chosen}`;
   }
 
-  /** Numbers that have a chip, in order: those seen, and those with an identity of their own. None for a person alone. */
+  /** New faces get the lowest labels that are free, from left to right; who has one keeps it. */
+  #label(faces) {
+    const kept = new Set([...this.#seen.keys(), ...this.#identities.keys()]);
+    for (const number of this.#labels.keys()) if (!kept.has(number)) this.#labels.delete(number);
+    const fresh = faces.filter(({ number }) => this.#seen.has(number) && !this.#labels.has(number));
+    const free = Array.from({ length: MOST }, (_, place) => place + 1).filter((label) => ![...this.#labels.values()].includes(label));
+    fresh.sort((one, other) => one.box[0] - other.box[0]).forEach(({ number }, place) => this.#labels.set(number, free[place]));
+  }
+
+  /** The number of face `number` as it is shown. */
+  labelOf(number) {
+    return this.#labels.get(number) ?? number;
+  }
+
+  /** The picture was mirrored: who was the first from the left is the first from the right. */
+  mirror() {
+    const numbers = [...this.#labels.keys()].sort((one, other) => this.labelOf(one) - this.labelOf(other));
+    const labels = numbers.map((number) => this.labelOf(number)).reverse();
+    numbers.forEach((number, place) => this.#labels.set(number, labels[place]));
+  }
+
+  /** Numbers that have a chip, in the order of their labels: those seen, and those with an identity of their own. None for a person alone. */
   get numbers() {
-    const numbers = [...new Set([...this.#seen.keys(), ...this.#identities.keys()])].sort((one, other) => one - other);
+    const numbers = [...new Set([...this.#seen.keys(), ...this.#identities.keys()])];
+    numbers.sort((one, other) => this.labelOf(one) - this.labelOf(other));
     return numbers.length > 1 || this.#identities.size ? numbers : [];
   }
 
@@ -67,12 +94,13 @@ export class Wearers {
   forget() {
     this.undress();
     this.#seen.clear();
+    this.#labels.clear();
     this.chosen = this.first = 0;
     this.all = false;
   }
 }
 
-/** The chips, and the numbers over the picture. `face(number)` says what a chip shows: {name, portrait} (0: everybody). */
+/** The chips, and the labels over the picture. `face(number)` says what a chip shows: {label, name, portrait} (0: everybody). */
 export class Chips {
   #row;
   #marks;
@@ -109,17 +137,17 @@ export class Chips {
     const input = Object.assign(document.createElement("input"), { type: "radio", name: "wearer", value: number });
     input.addEventListener("change", () => this.#onChoose(number));
     const badge = document.createElement("b");
-    badge.textContent = number || "";
     const portrait = Object.assign(document.createElement("img"), { alt: "", width: 28, height: 28 });
     chip.append(input, ...(number ? [badge] : []), portrait, document.createElement("span"));
     return chip;
   }
 
   #fill(chip, number, checked) {
-    const { name, portrait } = this.#face(number);
-    const [input, image, text] = ["input", "img", "span"].map((tag) => chip.querySelector(tag));
-    const label = number ? format(gettext("Face {number}: {name}"), { number, name }) : name;
-    if (input.getAttribute("aria-label") !== label) input.setAttribute("aria-label", label);
+    const { label, name, portrait } = this.#face(number);
+    const [input, image, text, badge] = ["input", "img", "span", "b"].map((tag) => chip.querySelector(tag));
+    const spoken = number ? format(gettext("Face {number}: {name}"), { number: label, name }) : name;
+    if (input.getAttribute("aria-label") !== spoken) input.setAttribute("aria-label", spoken);
+    if (badge && badge.textContent !== String(label)) badge.textContent = label;
     if (text.textContent !== name) text.textContent = name;
     image.hidden = !portrait;
     if (portrait && image.getAttribute("src") !== portrait) image.src = portrait;
@@ -135,7 +163,7 @@ export class Chips {
     const [left, top] = [(clientWidth - width * scale) / 2, (clientHeight - height * scale) / 2];
     faces.forEach(({ number, box: [x, y, across] }, place) => {
       const mark = children[place];
-      mark.textContent = number;
+      mark.textContent = this.#face(number).label;
       mark.classList.toggle("chosen", number === chosen);
       mark.style.translate = `${left + (x + across / 2) * scale}px ${Math.max(top + y * scale, 0)}px`;
     });
