@@ -15,7 +15,7 @@ from prediction_model.training import original
 from prediction_model.training.identity import Identity
 from prediction_model.training.networks import autoencoder
 from prediction_model.training.objective import Loss
-from prediction_model.training.presets import NAMES, ORIGINAL, PRESETS
+from prediction_model.training.presets import ORIGINAL, PRESETS
 from prediction_model.training.shared import freeze_shared, load_shared
 
 RUN = "run.json"
@@ -76,7 +76,7 @@ class Run:
             raise RunRefused(
                 f"{folder} holds no {RUN} that can be read ({error}): give the folder of a training run."
             ) from error
-        if run.preset not in NAMES:
-            names = ", ".join(NAMES)
+        if run.preset not in (*PRESETS, ORIGINAL):
+            names = ", ".join((*PRESETS, ORIGINAL))
             raise RunRefused(f"{folder} was trained with the preset {run.preset[:40]!r}, expected one of {names}.")
         return run
