@@ -43,8 +43,8 @@ class Settings:
 
     @property
     def gallery_folder(self) -> Path:
-        """The gallery's folder."""
-        return Path(self.gallery) if self.gallery else ROOT / "prediction_model" / "identities" / "gallery"
+        """The gallery's folder; as the client does, `gallery` is seen from the repository."""
+        return ROOT / self.gallery if self.gallery else ROOT / "prediction_model" / "identities" / "gallery"
 
     @property
     def watermark_key_bytes(self) -> bytes:

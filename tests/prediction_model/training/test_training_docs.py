@@ -25,7 +25,7 @@ def test_every_command_is_understood(text: str) -> None:
     lines = [line for block in FENCE.findall(text) for line in block.splitlines() if "prediction_model" in line]
     assert len(lines) >= 6
     for line in lines:
-        words = shlex.split(line)
+        words = shlex.split(line.partition(" > ")[0])
         assert words[:3] == ["python", "-m", "prediction_model"]
         module = import_module(f"prediction_model.commands.{words[3]}")
         parser = argparse.ArgumentParser(exit_on_error=False)
