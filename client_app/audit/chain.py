@@ -72,7 +72,7 @@ def record(
             return entry
         except IntegrityError:
             continue
-    raise Unavailable("Too many things are being logged at once. Try again in a moment.")
+    raise Unavailable(_("Too many things are being logged at once. Try again in a moment."))
 
 
 def hash_of(entry: AuditEntry) -> str:

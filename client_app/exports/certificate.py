@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from django.utils.translation import gettext as _
 
 from facedetect.errors import Unavailable
 
@@ -52,8 +53,11 @@ def load(folder: Path) -> SigningIdentity:
         return SigningIdentity((folder / CHAIN_FILE).read_bytes(), (folder / KEY_FILE).read_bytes())
     except OSError as error:
         raise Unavailable(
-            f"Exports cannot be signed: {CHAIN_FILE} and {KEY_FILE} were expected in FACESWAP_EXPORT_CERTIFICATE, "
-            f"and cannot be read ({error.strerror})."
+            _(
+                "Exports cannot be signed: %(chain)s and %(key)s were expected in FACESWAP_EXPORT_CERTIFICATE, "
+                "and cannot be read (%(reason)s)."
+            )
+            % {"chain": CHAIN_FILE, "key": KEY_FILE, "reason": error.strerror}
         ) from None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import c2pa  # type: ignore[import-untyped]
+from django.utils.translation import gettext_lazy as _
 
 from exports.certificate import SigningIdentity
 from facedetect.errors import UnsupportedFile
@@ -53,7 +54,7 @@ def media_type(data: bytes) -> str:
     for name, (offset, magic) in SIGNATURES.items():
         if data[offset : offset + len(magic)] == magic:
             return name
-    raise UnsupportedFile("Expected a JPEG or PNG picture or an MP4 film; this file is none of them.")
+    raise UnsupportedFile(_("Expected a JPEG or PNG picture or an MP4 film; this file is none of them."))
 
 
 def sign(data: bytes, media: str, signer: SigningIdentity, session: str, identities: Mapping[str, str]) -> bytes:
@@ -95,7 +96,7 @@ def sign(data: bytes, media: str, signer: SigningIdentity, session: str, identit
         ):
             builder.sign(pen, media, io.BytesIO(data), signed)
     except c2pa.C2paError as error:
-        raise UnsupportedFile(f"This {MEDIA_TYPES[media].upper()} file cannot be signed: it is damaged.") from error
+        raise UnsupportedFile(_("This file cannot be signed: it is damaged.")) from error
     return signed.getvalue()
 
 
@@ -111,7 +112,7 @@ def read(data: bytes, media: str, signer: SigningIdentity) -> Provenance | None:
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as error:
-        raise UnsupportedFile("The signed metadata of this file cannot be read: it is damaged.") from error
+        raise UnsupportedFile(_("The signed metadata of this file cannot be read: it is damaged.")) from error
     return _provenance(store, state)
 
 

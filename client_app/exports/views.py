@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_POST
@@ -28,7 +29,7 @@ from facedetect.errors import BadRequest, FileTooLarge, NotAllowed, Unavailable,
 from facedetect.gallery import Card
 from facedetect.operator import Operator
 from facedetect.signing import session_of
-from facedetect.views import identities_of, offered, tells_errors
+from facedetect.views import NO_IDENTITY, identities_of, offered, tells_errors
 from identities.trainings import trainer
 from identities.visitor import owned
 
@@ -59,11 +60,13 @@ def uploaded(request: HttpRequest) -> Iterator[tuple[bytes, str]]:
     """
     length = request.headers.get("Content-Length", "")
     if not length.isdecimal() or not int(length):
-        raise BadRequest("Expected a file with its Content-Length; received none. Choose a file.")
+        raise BadRequest(_("Expected a file with its Content-Length; received none. Choose a file."))
     if int(length) > FACESWAP.export_bytes:
-        raise FileTooLarge(f"Expected a file of at most {FACESWAP.export_bytes >> 20} MB. Choose a shorter one.")
+        raise FileTooLarge(
+            _("Expected a file of at most %(most)d MB. Choose a shorter one.") % {"most": FACESWAP.export_bytes >> 20}
+        )
     if not _places.acquire(blocking=False):
-        raise Unavailable("Too many files are being looked at. Try again in a moment.")
+        raise Unavailable(_("Too many files are being looked at. Try again in a moment."))
     try:
         data = request.read(int(length))
         yield data, provenance.media_type(data)
@@ -76,10 +79,12 @@ def worn(request: HttpRequest) -> dict[str, Card]:
     cards = offered(request)
     named = [each.strip() for each in request.headers.get(IDENTITY_HEADER, "").split(",")]
     if len(named) > provenance.MOST_IDENTITIES:
-        raise BadRequest(f"Expected at most {provenance.MOST_IDENTITIES} identities. Save a shorter film.")
+        raise BadRequest(
+            _("Expected at most %(most)d identities. Save a shorter film.") % {"most": provenance.MOST_IDENTITIES}
+        )
     for identity in named:
         if identity not in cards:
-            raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
+            raise UnknownIdentity(NO_IDENTITY % {"identity": identity[:64]})
     return {identity: cards[identity] for identity in named}
 
 
@@ -90,11 +95,13 @@ def sign(request: HttpRequest) -> HttpResponseBase:
     """A snapshot or recording in, the same file out, signed; only where its watermark is this session's."""
     session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""))
     if revocations.revoked("session", session):
-        raise NotAllowed("This session has been revoked.")
+        raise NotAllowed(_("This session has been revoked."))
     cards = worn(request)
     with uploaded(request) as (data, media):
         if not read_marks(operator(), data, media).belong_to(session):
-            raise UnmarkedFile("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
+            raise UnmarkedFile(
+                _("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
+            )
         signed = provenance.sign(data, media, signing_identity(), session, identities_of(cards))
     models = {identity.pk: trainer().model(identity) for identity in owned(request) if identity.pk in cards}
     for card in cards.values():

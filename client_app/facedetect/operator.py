@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import requests
+from django.utils.translation import gettext_lazy
 
 from facedetect.configuration import Settings
 from facedetect.errors import Unavailable
 from facedetect.signing import sign_operator
 
-NO_ANSWER = "The face swapping service does not answer. Try again in a moment."
+NO_ANSWER = gettext_lazy("The face swapping service does not answer. Try again in a moment.")
 MAX_MESSAGE = 300
 TOLD = {"extra_missing", "face_model_missing", "too_many_trainings"}
 """Error types of a service that answers and lacks something: its own sentence says what, and what to do."""

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from django.utils.translation import gettext as _
 
 from facedetect.errors import PictureTooLarge, RefusedPicture, Unavailable
+from facedetect.operator import NO_ANSWER
 
 CONTENT_TYPE = "application/x-faceswap"
 RAW_PREDICT_PATH = "/v1/projects/faceswap/locations/local/endpoints/live:rawPredict"
 JSON_LENGTH = struct.Struct("<I")
 MAX_ANSWER_BYTES = 32 << 20
 """App Engine's own limit of an answer."""
-NO_ANSWER = "The face swapping service does not answer. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def _read(body: bytes) -> Prediction:
         if not isinstance(fields, dict):
             raise ValueError("expected an object")
     except (struct.error, ValueError):
-        raise Unavailable("The face swapping service gave an answer that cannot be read.") from None
+        raise Unavailable(_("The face swapping service gave an answer that cannot be read.")) from None
     return Prediction(body[start:], fields)
 
 
@@ -73,7 +74,7 @@ def _refusal(answer: requests.Response) -> RefusedPicture | PictureTooLarge | Un
     try:
         message = str(answer.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):
-        message = "This picture cannot be used. Choose a JPEG, PNG or WebP photo."
+        message = _("This picture cannot be used. Choose a JPEG, PNG or WebP photo.")
     if answer.status_code == 413:
         return PictureTooLarge(message)
     if 400 <= answer.status_code < 500 and answer.status_code not in (401, 403, 408, 429):

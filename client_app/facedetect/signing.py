@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.utils.translation import gettext as _
 
 from facedetect.configuration import Settings
 from facedetect.errors import NotAllowed, Unavailable
@@ -30,13 +31,15 @@ RENEWAL_GRACE_SECONDS = 3600
 def read_private_key(text: str) -> Ed25519PrivateKey:
     """A key as `FACESWAP_SIGNING_KEY` holds it: base64url without padding. Raises Unavailable with a sentence."""
     if not text:
-        raise Unavailable("This server has no signing key yet: start it once with `python3 run.py`, which makes one.")
+        raise Unavailable(
+            _("This server has no signing key yet: start it once with `python3 run.py`, which makes one.")
+        )
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         return Ed25519PrivateKey.from_private_bytes(raw)
     except (binascii.Error, ValueError):
         raise Unavailable(
-            "FACESWAP_SIGNING_KEY cannot be read: expected 32 bytes in base64url. Copy it from `.env` again."
+            _("FACESWAP_SIGNING_KEY cannot be read: expected 32 bytes in base64url. Copy it from `.env` again.")
         ) from None
 
 
@@ -93,5 +96,5 @@ def session_of(settings: Settings, token: str) -> str:
             options={"require": ["iss", "aud", "iat", "exp", "sub"]},
         )
     except jwt.InvalidTokenError:
-        raise NotAllowed("This session cannot be renewed: start another one.") from None
+        raise NotAllowed(_("This session cannot be renewed: start another one.")) from None
     return str(claims["sub"])

@@ -16,6 +16,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
@@ -37,6 +39,8 @@ LOG = logging.getLogger(__name__)
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
 PORTRAIT_CACHE_SECONDS = 3600
+NO_IDENTITY = gettext_lazy("The gallery has no identity “%(identity)s”. Reload the page, and choose another one.")
+TOO_LARGE = gettext_lazy("Expected a picture of at most %(most)d MB. Choose a smaller one.")
 ASSIGNMENTS = re.compile(r"[1-4]:[^:,]{1,64}(,[1-4]:[^:,]{1,64}){0,3}")
 """Of faces, by number, as an address says them."""
 
@@ -52,7 +56,7 @@ def tells_errors(view: View) -> View:
             return view(request, *args, **kwargs)
         except DatabaseError as error:
             LOG.error("the database does not answer: %s", error)
-            return error_response(request, Unavailable("The database does not answer. Try again in a moment."))
+            return error_response(request, Unavailable(_("The database does not answer. Try again in a moment.")))
         except ClientError as error:
             return error_response(request, error)
 
@@ -73,7 +77,7 @@ def error_response(request: HttpRequest, error: ClientError) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's view for a form without its CSRF token."""
-    return error_response(request, NotAllowed("This page is out of date, or cookies are blocked: reload it."))
+    return error_response(request, NotAllowed(_("This page is out of date, or cookies are blocked: reload it.")))
 
 
 def offered(request: HttpRequest) -> dict[str, Card]:
@@ -125,10 +129,10 @@ def stage(request: HttpRequest) -> HttpResponseBase:
     """
     cards, assigned = offered(request), request.GET.get("identities", "")
     if assigned and not ASSIGNMENTS.fullmatch(assigned):
-        raise BadRequest("Expected `identities` as numbers of faces, 1 to 4, with an identity each: 1:p1,2:p3.")
+        raise BadRequest(_("Expected `identities` as numbers of faces, 1 to 4, with an identity each: 1:p1,2:p3."))
     for identity in [request.GET.get("identity", ""), *re.findall(r"\d:([^,]+)", assigned)]:
         if identity and identity not in cards:
-            raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
+            raise UnknownIdentity(NO_IDENTITY % {"identity": identity[:64]})
     engines = {card.id: " ".join(card.engines) for card in cards.values()}
     return render(
         request, "studio/stage.html", {"first": next(iter(cards), ""), "engines": engines, **acceptance.shown(request)}
@@ -146,7 +150,7 @@ def portrait(request: HttpRequest, identity: str) -> HttpResponseBase:
             decrypt(own.portrait), content_type="image/jpeg", headers={"Cache-Control": "private, no-store"}
         )
     if card is None or card.portrait is None:
-        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Reload the page.")
+        raise UnknownIdentity(NO_IDENTITY % {"identity": identity[:64]})
     response = FileResponse(card.portrait.open("rb"), content_type="image/jpeg")
     response.headers["Cache-Control"] = f"public, max-age={PORTRAIT_CACHE_SECONDS}"
     return response
@@ -161,7 +165,7 @@ def session(request: HttpRequest) -> HttpResponseBase:
     held = request.POST.get("renew")
     name = signing.session_of(FACESWAP, held) if held else secrets.token_hex(SESSION_BYTES)
     if held and revocations.revoked("session", name):
-        raise NotAllowed("This session has been revoked.")
+        raise NotAllowed(_("This session has been revoked."))
     limits.grant(request, visitor, name)
     acceptance.record(visitor)
     cards = offered(request)
@@ -192,14 +196,13 @@ def prediction_client() -> PredictionClient:
 def image(request: HttpRequest) -> HttpResponseBase:
     """A picture in (`picture`, with the `identity` to put on), the swapped picture out, a JPEG."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > FACESWAP.picture_bytes:
-        most = FACESWAP.picture_bytes / (1 << 20)
-        raise PictureTooLarge(f"Expected a picture of at most {most:.0f} MB. Choose a smaller one.")
+        raise PictureTooLarge(TOO_LARGE % {"most": FACESWAP.picture_bytes >> 20})
     picture = request.FILES.get("picture")
     if picture is None or not picture.size:
-        raise BadRequest("Expected a picture; received none. Choose a JPEG, PNG or WebP photo.")
+        raise BadRequest(_("Expected a picture; received none. Choose a JPEG, PNG or WebP photo."))
     cards, identity = offered(request), request.POST.get("identity", "")
     if identity not in cards:
-        raise UnknownIdentity(f"The gallery has no identity {identity[:64]!r}. Choose another one.")
+        raise UnknownIdentity(NO_IDENTITY % {"identity": identity[:64]})
     visitor, name = acceptance.require(request), secrets.token_hex(SESSION_BYTES)
     limits.grant(request, visitor, name, seconds=0)
     acceptance.record(visitor)
@@ -214,7 +217,7 @@ def image(request: HttpRequest) -> HttpResponseBase:
     instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
     answer = prediction_client().swap(picture.read(), instance)
     if not answer.image:
-        raise Unavailable("The face swapping service gave no picture. Try again in a moment.")
+        raise Unavailable(_("The face swapping service gave no picture. Try again in a moment."))
     response = HttpResponse(answer.image, content_type="image/jpeg")
     response.headers["X-Faceswap-Swapped"] = "true" if answer.fields.get("swapped") else "false"
     response.headers["Content-Disposition"] = 'inline; filename="ai-modified.jpg"'
@@ -231,7 +234,7 @@ def feed(request: HttpRequest) -> HttpResponseBase:
     try:
         after, wait = int(request.GET.get("after", "0")), float(request.GET.get("wait", "0"))
     except ValueError:
-        raise BadRequest("Expected `after` and `wait` to be numbers.") from None
+        raise BadRequest(_("Expected `after` and `wait` to be numbers.")) from None
     entries = revocations.wait_for_entries(after, wait)
     cursor = max([after, *(entry["cursor"] for entry in entries)])
     return JsonResponse({"feed": signing.sign_feed(FACESWAP, cursor, entries)})

@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from facedetect.errors import Unavailable
 
@@ -33,5 +34,5 @@ def decrypt(data: bytes | memoryview) -> bytes:
         return _cipher().decrypt(bytes(data))
     except InvalidToken:
         raise Unavailable(
-            "This picture cannot be read any more: the server's secret has changed. Enrol again."
+            _("This picture cannot be read any more: the server's secret has changed. Enrol again.")
         ) from None

@@ -24,7 +24,7 @@ from audit.models import AuditEntry
 from facedetect.configuration import Settings
 from facedetect.errors import BadRequest, NotAllowed, PictureTooLarge, UnknownIdentity
 from facedetect.operator import Operator
-from facedetect.views import tells_errors
+from facedetect.views import TOO_LARGE, tells_errors
 from identities.enrolment import TERMS, Enroller, Release
 from identities.models import Identity, RemovalRequest
 from identities.visitor import new_visitor, owned, remember, visitor_of
@@ -43,7 +43,7 @@ def enroller() -> Enroller:
 def picture_of(request: HttpRequest) -> tuple[bytes, str]:
     """The uploaded `picture` and its media type. Raises BadRequest, PictureTooLarge."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > FACESWAP.picture_bytes:
-        raise PictureTooLarge(f"Expected a picture of at most {FACESWAP.picture_bytes >> 20} MB. Choose a smaller one.")
+        raise PictureTooLarge(TOO_LARGE % {"most": FACESWAP.picture_bytes >> 20})
     picture = request.FILES.get("picture")
     if picture is None or not picture.size:
         raise BadRequest(_("Expected a picture; received none. Choose a JPEG, PNG or WebP photo."))
@@ -89,7 +89,7 @@ def frames(request: HttpRequest, enrolment: str) -> HttpResponseBase:
     """One camera frame of the live check, JPEG, as the body: how many challenges are done, and what comes next."""
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     if not 0 < length <= FRAME_BYTES:
-        raise PictureTooLarge("Expected one camera frame of at most 1 MB.")
+        raise PictureTooLarge(_("Expected one camera frame of at most 1 MB."))
     frame = request.read(length)
     check, same, identity = enroller().see(visitor_of(request), enrolment, frame, "image/jpeg")
     return JsonResponse(

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from django.conf import settings
 
 from exports import certificate, provenance
 from facedetect.errors import UnsupportedFile
@@ -17,6 +18,9 @@ from prediction_model.types import BgrFrame
 from tests.client_app.conftest import Client, Visitor
 
 SESSION = "0123456789abcdef" * 2
+
+if not settings.configured:
+    settings.configure(USE_I18N=False)  # for what errors say; the server has settings of its own
 
 
 @pytest.fixture(scope="module")
