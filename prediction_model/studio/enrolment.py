@@ -6,6 +6,7 @@ import errno
 import hashlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,11 @@ KINDS = ("self", "release")
 MAX_NAME = 64
 LEAST_FACE = 120
 """Pixels from forehead to chin."""
+TOLD = ("engine", "engines", "live_parts", "metrics", "training")
+"""What a card says of trained files."""
+PARTIAL = ".partial-"
+LEFT_SECONDS = 600.0
+"""A package in the making that is older was left by a process that was killed: it takes a second or two."""
 LARGEST_YAW, LARGEST_PITCH = 25.0, 25.0
 """Degrees: further away, half of the face is not in the picture."""
 
@@ -64,6 +70,7 @@ class Enrolment:
         self._gallery = gallery
         self._identities = identities
         self._tokens = tokens
+        self._sweep()
 
     def add(self, identity: str, card: Mapping[str, Any], picture: BgrFrame, finder: FaceFinder) -> IdentityPackage:
         """Make the package of `identity`, served at once with `photo`.
@@ -121,7 +128,7 @@ class Enrolment:
         """
         package = self._identities.get(identity)
         trained = [path for path in folder.iterdir() if path.name not in (CARD, PORTRAIT, FACE) and path.is_file()]
-        told = {name: card[name] for name in ("engine", "engines", "metrics", "training") if name in card}
+        told = {name: card[name] for name in TOLD if name in card}
         with self._new(identity) as made:
             for path in (*package.folder.iterdir(), *trained):
                 if path.is_file() and not path.name.startswith(".") and path.name != CARD:
@@ -161,6 +168,15 @@ class Enrolment:
                 raise StoreUnreachable(self._place, error) from error
         self._identities.forget(identity)
 
+    def _sweep(self) -> None:
+        """Delete the faces that a killed process left half-enrolled."""
+        if "://" in self._place:
+            return
+        for left in Path(self._place).glob(f"{PARTIAL}*"):
+            with suppress(FileNotFoundError):  # another worker sweeps as well
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+
     def _has(self, identity: str) -> bool:
         try:
             self._identities.get(identity)
@@ -185,7 +201,7 @@ class Enrolment:
         try:
             if near is not None:
                 near.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".partial-", dir=near) as parent:
+            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=near) as parent:
                 folder = Path(parent) / identity
                 folder.mkdir()
                 yield folder

@@ -36,6 +36,7 @@ TRAINED_CARD: dict[str, Any] = {
     "name": "another name",
     "engine": "autoencoder",
     "engines": ["autoencoder", "photo"],
+    "live_parts": ["mouth"],
     "metrics": {"held_out_psnr_db": 25.0},
 }
 
@@ -92,6 +93,7 @@ def test_training_adds_the_engine_and_keeps_pictures_name_and_consent(room: Room
     room.enrolment.improve("me", room.trained(tmp_path / "made"), TRAINED_CARD)
     after = room.identities.get("me")
     assert (after.engine, after.engines) == ("autoencoder", ("autoencoder", "photo"))
+    assert after.live_parts == ("mouth",), "as it was measured to be better"
     assert (after.name, after.consent_hash) == ("Me", consent)
     assert (after.folder / "face.jpg").read_bytes() == face
     assert (after.folder / "decoder.tflite").read_bytes() == b"weights"
@@ -104,6 +106,20 @@ def test_training_does_not_bring_a_deleted_identity_back(room: Room, tmp_path: P
         room.enrolment.improve("me", room.trained(tmp_path / "made"), TRAINED_CARD)
     with pytest.raises(UnknownIdentity):
         room.identities.get("me")
+
+
+def test_a_restart_leaves_no_face_of_an_enrolment_that_was_killed(
+    gallery: Path, tmp_path: Path, finder: FaceFinder
+) -> None:
+    left, present = (tmp_path / "store" / f".partial-{name}" / "me" for name in ("left", "present"))
+    for folder in (left, present):
+        folder.mkdir(parents=True)
+        (folder / "face.jpg").write_bytes(b"a face")
+    hour_ago = time.time() - 3600
+    os.utime(left.parent, (hour_ago, hour_ago))
+    Room(str(tmp_path / "store"), gallery, tmp_path, finder)
+    assert not left.parent.exists()
+    assert present.exists(), "somebody enrols at this moment"
 
 
 def note(folder: Path, training: str, **fields: Any) -> None:
