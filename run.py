@@ -136,20 +136,15 @@ def set_up(*extras: str) -> None:
     for extra in extras:
         install(f"the extra {extra}", project["optional-dependencies"][extra])
     install("the face models", ["--no-deps", *FACE_MODELS], CHECK_FACE_MODELS)
-    make_env_file()
+    if SECRETS - set(read_env_file()):
+        run_python("Making the keys in .env", "client_app/make_keys.py", "secrets", str(ENV_FILE))
+    ENV_FILE.chmod(0o600)  # whoever wrote it
 
 
 def read_env_file() -> "dict[str, str]":
     lines = ENV_FILE.read_text(encoding="utf-8").splitlines() if ENV_FILE.exists() else []
     pairs = (line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def make_env_file() -> None:
-    """Make the secrets that .env lacks; only its owner can read the file."""
-    if SECRETS - set(read_env_file()):
-        run_python("Making the keys in .env", "client_app/make_keys.py", "secrets", str(ENV_FILE))
-    ENV_FILE.chmod(0o600)
 
 
 class Addresses:
