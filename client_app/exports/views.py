@@ -103,11 +103,11 @@ def sign(request: HttpRequest) -> HttpResponseBase:
                 _("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
             )
         signed = provenance.sign(data, media, signing_identity(), session, identities_of(cards))
-    models = {identity.pk: trainer().model(identity) for identity in owned(request) if identity.pk in cards}
+    models = trainer().models(identity for identity in owned(request) if identity.pk in cards)
     for card in cards.values():
         details: dict[str, int | str] = {"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()}
-        if model := models.get(card.id):
-            details["model"] = model
+        if card.id in models:
+            details["model"] = models[card.id]
         record(
             AuditEntry.Event.EXPORT_SIGNED,
             session=session,

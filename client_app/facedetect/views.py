@@ -33,6 +33,7 @@ from facedetect.gallery import Card, read_gallery
 from facedetect.prediction import PredictionClient
 from identities.encryption import decrypt
 from identities.models import Identity
+from identities.trainings import trainer
 from identities.visitor import owned, remember
 
 LOG = logging.getLogger(__name__)
@@ -207,12 +208,15 @@ def image(request: HttpRequest) -> HttpResponseBase:
     limits.grant(request, visitor, name, seconds=0)
     acceptance.record(visitor)
     token = signing.sign_session(FACESWAP, name, identities_of(cards), limits.token_limits())
+    details: dict[str, int | str] = {"terms": DOCUMENT}
+    for model in trainer().models(own for own in owned(request) if own.pk == identity).values():
+        details["model"] = model
     record(
         AuditEntry.Event.PICTURE_SWAPPED,
         session=name,
         identity=identity,
         consent_hash=cards[identity].consent_hash,
-        details={"terms": DOCUMENT},
+        details=details,
     )
     instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
     answer = prediction_client().swap(picture.read(), instance)

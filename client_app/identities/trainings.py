@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -156,15 +156,19 @@ class Trainer:
             _end(row, Training.Outcome.BETTER if better else Training.Outcome.NOT_BETTER, told_now.reason, told)
         return self.stands(row)
 
-    def model(self, identity: Identity) -> str:
-        """SHA-256 of the model that the identity wears; "" while it wears its photograph.
+    def models(self, identities: Iterable[Identity]) -> dict[str, str]:
+        """SHA-256 of the model of each that has one, by id; the others wear their photograph.
 
         A training that has just ended is taken down first, so that the log has the model before what was made with it.
         """
-        with suppress(Unavailable):
-            self.told(identity)
-        row = Training.objects.filter(identity=identity, outcome=Training.Outcome.BETTER).order_by("-pk").first()
-        return "" if row is None else row.model
+        found = {}
+        for identity in identities:
+            with suppress(Unavailable):
+                self.told(identity)
+            row = Training.objects.filter(identity=identity, outcome=Training.Outcome.BETTER).order_by("-pk").first()
+            if row is not None and row.model:
+                found[identity.pk] = row.model
+        return found
 
 
 @cache

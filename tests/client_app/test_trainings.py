@@ -169,6 +169,12 @@ class TestWhatIsToldOfATraining:
         page = visitor.http.get(f"{lacking.address}/", timeout=10).text
         (card,) = re.findall(rf'type="radio" name="identity" value="{identity}"[^>]*', page)
         assert 'data-engines="autoencoder photo"' in card
+        files = {"picture": ("me.jpg", picture, "image/jpeg")}
+        visitor.http.post(
+            f"{lacking.address}/image", {"identity": identity}, files=files, timeout=30
+        ).raise_for_status()
+        assert events(lacking, identity)[-1][0] == "picture_swapped"
+        assert events(lacking, identity)[-1][1]["model"] == "ab" * 32
         (logged,) = [details for event, details in events(lacking, identity) if event == "training_ended"]
         assert {**logged, "training": ""} == {"training": "", "outcome": "better", "steps": 700, "model": "ab" * 32}
         assert "entries hold" in lacking.manage("audit", "verify")
