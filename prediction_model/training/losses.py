@@ -9,7 +9,7 @@ from keras import ops
 
 EDGE_WEIGHT = 0.5
 STRUCTURE_WEIGHT = 0.5
-MASK_WEIGHT = 0.5
+MASK_WEIGHT = 1.5
 SUREST = 1e-5
 """As near as this a probability comes to 0 and 1."""
 

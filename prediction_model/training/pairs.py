@@ -36,7 +36,7 @@ SMALLEST_GAP, SMALLEST_SHARE = 0.03, 0.15
 """Of lids, in widths of the eye and as a share of the usual: what is measured below them is noise."""
 FEWEST_FOR_USUAL = 8
 """Performances of one actor that tell how far their eyes are usually open."""
-OCCLUDED = 0.4
+OCCLUDED = 0.5
 """Of the pairs: something is before the input's face."""
 TRUTH_CHANNELS = 6
 """RGB, mask, weight of the colour, face without occlusion."""
