@@ -21,6 +21,12 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
+def is_of(peer: str, networks: Sequence[Network]) -> bool:
+    """Whether `peer` is an address of one of `networks`."""
+    address = _parse(peer)
+    return address is not None and any(address in network for network in networks)
+
+
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """The address that limits count: `peer`, or where that is a trusted proxy, the last hop that is not one.
 

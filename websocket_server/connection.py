@@ -39,6 +39,8 @@ MEAN_FRAGMENT_BYTES = 64
 """A message may come in as many fragments as it would have at this size: one-byte fragments cost CPU, not memory."""
 CONTROL_FRAMES_PER_SECOND = 20.0
 CONTROL_FRAMES_AT_ONCE = 100.0
+FRAGMENTS_PER_SECOND = 1000.0
+"""On the long run; at once, as many as one message may have. A browser sends a large frame in a dozen."""
 FRAMES_PER_TURN = 16
 """gevent never leaves a greenlet whose socket always has data: after this many frames the others get a turn."""
 SEND_BUFFER_BYTES = 256 * 1024
@@ -108,6 +110,7 @@ class Connection:
         self._writing_since: float | None = None
         self._frames = 0
         self._control = RateLimit(CONTROL_FRAMES_PER_SECOND, CONTROL_FRAMES_AT_ONCE)
+        self._fragments = RateLimit(FRAGMENTS_PER_SECOND, self.limits.fragments)
 
     @property
     def closed(self) -> bool:
@@ -131,6 +134,8 @@ class Connection:
             parts.append(payload)
             if len(parts) > self.limits.fragments:
                 raise TooBig(f"Expected at most {self.limits.fragments} fragments of a message; received more.")
+            if not final and not self._fragments.allow(self._heard):
+                raise TooManyMessages(f"Expected at most {FRAGMENTS_PER_SECOND:g} fragments a second.")
             if final:
                 message = parts[0] if len(parts) == 1 else b"".join(parts)
                 return _decode_utf8(message) if kind == Opcode.TEXT else message

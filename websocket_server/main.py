@@ -16,7 +16,14 @@ logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(messag
 
 app = Flask(__name__, static_folder=None)
 relay = Relay(settings.load())
-sockets = Sockets(app, relay.settings.origins, relay.connection_limits, relay.settings.request_seconds)
+sockets = Sockets(
+    app,
+    relay.settings.origins,
+    relay.connection_limits,
+    relay.settings.request_seconds,
+    relay.settings.connections_per_address,
+    relay.settings.trusted_proxies,
+)
 sockets.on_start(relay.start)
 sockets.on_stop(relay.stop)
 

@@ -15,6 +15,8 @@ from typing import Any, NoReturn, TypeAlias
 from errors import BadHello, BadMessage, BadOptions, EmptyPicture, UnknownMessage
 
 VERSION = 1
+MAX_JSON_CHARACTERS = 32 * 1024
+"""Of a JSON message, whose largest part is a token. A megabyte takes 100 ms to read, and nobody else gets a turn."""
 MAX_TOKEN_CHARACTERS = 8192
 MAX_IDENTITY_CHARACTERS = 64
 FACE_NUMBERS = ("1", "2", "3", "4")
@@ -60,8 +62,11 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan
 
 
 def encode_json(value: Mapping[str, Any]) -> str:
-    """Compact JSON, beyond ASCII as it is."""
-    return _ENCODER.encode(value)
+    """Compact JSON, beyond ASCII as it is. Raises ValueError for what JSON is not: NaN, infinities, absurd nesting."""
+    try:
+        return _ENCODER.encode(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from errors import BadHello, BadMessage, Idle, NoHello, SessionOver, StaleSequence, TooManyMessages
+from errors import BadHello, BadMessage, Idle, NoHello, SessionOver, StaleSequence, TooBig, TooManyMessages
 from messages import (
     DATA_URL_PREFIX,
+    MAX_JSON_CHARACTERS,
     VERSION,
     Hello,
     JsonObject,
@@ -270,6 +271,9 @@ class Stream:
         self._heard = now
         if not self._rate.allow(now):
             raise TooManyMessages(f"Expected at most {self.limits.messages_per_second:g} messages a second.")
+        is_json = isinstance(message, str) and not message.startswith(DATA_URL_PREFIX)
+        if is_json and len(message) > MAX_JSON_CHARACTERS:
+            raise TooBig(f"Expected a JSON message of at most {MAX_JSON_CHARACTERS} characters; received more.")
         if self.state is State.AWAITING_HELLO:
             if not isinstance(message, str):
                 raise BadHello("Expected a hello as the first message; received a binary message.")
@@ -279,7 +283,7 @@ class Stream:
         if self.state is State.CHECKING_HELLO:
             raise BadMessage("Expected nothing before the relay's ready.")
         if isinstance(message, str):
-            return self._number_data_url(message) if message.startswith(DATA_URL_PREFIX) else decode_text(message)
+            return decode_text(message) if is_json else self._number_data_url(message)
         frame = decode(message)
         if isinstance(frame, Result):
             raise BadMessage("Expected a frame; received a result, which only the relay sends.")

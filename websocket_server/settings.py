@@ -14,6 +14,11 @@ PREFIX = "FACESWAP_"
 DEBUG_ON = ("1", "true", "on", "ok", "y", "yes")
 """As the client reads it (django-environ): anything else is 0."""
 
+CONNECTIONS_PER_SESSION = 2
+"""One, and the one that a page closes while it reconnects."""
+CONNECTIONS_BESIDE = 20
+"""For requests that are no sessions."""
+
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -64,6 +69,11 @@ class Settings:
     slow_reader_seconds: float = setting(10.0, "longest time one message may wait for the page to read")
     close_seconds: float = setting(2.0, "time for the closing handshake")
     stats_seconds: float = setting(1.0, "time between two stats messages")
+
+    @property
+    def connections_per_address(self) -> int:
+        """Most TCP connections of one address: room for its sessions, those that close, and plain requests beside."""
+        return CONNECTIONS_PER_SESSION * self.sessions_per_address + CONNECTIONS_BESIDE
 
     @property
     def longest_predict_seconds(self) -> float:

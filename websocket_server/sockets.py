@@ -15,7 +15,8 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -29,7 +30,9 @@ from werkzeug.routing import Rule
 from werkzeug.routing.exceptions import WebsocketMismatch
 from werkzeug.wrappers import Response
 
+from addresses import client_address, is_of
 from connection import Connection, ConnectionLimits
+from settings import Network
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -40,6 +43,7 @@ EXTENSION = "sockets"
 WEBSOCKET_VERSION = "13"
 KEY_BYTES = 16
 DEFAULT_REQUEST_SECONDS = 5.0
+DEFAULT_CONNECTIONS_PER_ADDRESS = 40
 RECEIVE_BYTES = 64 * 1024
 """Buffer of one connection: a frame of the usual size is received in one system call, and not in one for each 8 KiB."""
 
@@ -76,6 +80,10 @@ class Sockets(flask_sockets.Sockets):  # type: ignore[misc]
         origins: origins whose pages may connect; `*` lets any. A client that sends no Origin is no browser, and passes.
         limits: bounds of each connection.
         request_seconds: time in which a client must have sent its HTTP request.
+        connections_per_address: most TCP connections of one address (IPv6: one /64), upgraded or not; one more is
+            closed at once. A worker has places for `worker_connections`, and half a request takes one for
+            `request_seconds`.
+        trusted_proxies: networks whose connections are not counted: they stand for many addresses.
     """
 
     def __init__(
@@ -84,10 +92,14 @@ class Sockets(flask_sockets.Sockets):  # type: ignore[misc]
         origins: Iterable[str] = ("*",),
         limits: ConnectionLimits | None = None,
         request_seconds: float = DEFAULT_REQUEST_SECONDS,
+        connections_per_address: int = DEFAULT_CONNECTIONS_PER_ADDRESS,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self.origins = frozenset(origin.rstrip("/").lower() for origin in origins)
         self.limits = limits or ConnectionLimits()
         self.request_seconds = request_seconds
+        self.connections_per_address = connections_per_address
+        self.trusted_proxies = trusted_proxies
         self.draining = False
         self._on_start: list[Hook] = []
         self._on_stop: list[Hook] = []
@@ -184,8 +196,13 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
         return line
 
     def read_request(self, raw_requestline: str) -> Any:
-        valid = super().read_request(raw_requestline)
+        try:
+            valid = super().read_request(raw_requestline)
+        except LookupError:  # gevent's own, at a version without a dot; only for a ValueError it writes no traceback
+            raise ValueError("expected a version of HTTP") from None
         self._end_request_timeout()
+        # What werkzeug makes of it to find the route; there, a host that is none would end in a traceback.
+        ",".join(self.headers.get_all("Host", [])).partition(":")[0].lower().encode("idna")
         if self.content_length or "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             raise ValueError("expected a request without a body")
         return valid
@@ -227,15 +244,49 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
     def log_request(self) -> None:
         """Nothing: a session is counted in /metrics, and an address belongs in no log."""
 
+    def log_error(self, msg: str, *args: Any) -> None:
+        """Nothing: a request that is none would write address and bytes of its own choice there, without end."""
+
 
 class RelayServer(PyWSGIServer):  # type: ignore[misc]
     """The server of one worker. gunicorn closes it on SIGTERM, then waits for its connections to end: so end them."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._connections: Counter[str] = Counter()
+
+    @property
+    def _sockets(self) -> Sockets:
+        sockets: Sockets = self.application.extensions[EXTENSION]
+        return sockets
+
+    def do_handle(self, client_socket: Any, address: Any) -> None:
+        """Called for every connection that is accepted: see `Sockets.connections_per_address`."""
+        place = self._place(address)
+        self._connections[place] += 1
+        if place and self._connections[place] > self._sockets.connections_per_address:
+            self.do_close(client_socket, address)
+        else:
+            super().do_handle(client_socket, address)
+
+    def do_close(self, client_socket: Any, address: Any) -> None:
+        """Called once for every connection, when it is over."""
+        super().do_close(client_socket, address)
+        place = self._place(address)
+        self._connections[place] -= 1
+        if not self._connections[place]:
+            del self._connections[place]
+
+    def _place(self, address: Any) -> str:
+        """What a connection is counted by; "" where it is not: of a trusted proxy, or over a Unix socket."""
+        if not isinstance(address, tuple) or is_of(address[0], self._sockets.trusted_proxies):
+            return ""
+        return client_address(address[0], "", ())
+
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """TLS: gevent's own waits for the handshake for ever, and prints a traceback where it fails."""
-        sockets: Sockets = self.application.extensions[EXTENSION]
         try:
-            with Timeout(sockets.request_seconds, TimeoutError("TLS handshake not done in time")):
+            with Timeout(self._sockets.request_seconds, TimeoutError("TLS handshake not done in time")):
                 secured = self.wrap_socket(client_socket, **self.ssl_args)
         except OSError:
             client_socket.close()
@@ -245,11 +296,11 @@ class RelayServer(PyWSGIServer):  # type: ignore[misc]
 
     def start(self) -> None:
         super().start()
-        self.application.extensions[EXTENSION].start()
+        self._sockets.start()
 
     def close(self) -> None:
         super().close()
-        self.application.extensions[EXTENSION].stop()
+        self._sockets.stop()
 
 
 def _is_key(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
 import socket
@@ -13,6 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from messages import encode_json
+from settings import Settings
 from tests.websocket_server.page import JPEG, Page, Signer, hello
 from tests.websocket_server.rawsocket import RawSocket, frame
 from tests.websocket_server.servers import PredictionServer, RelayServer, get, wait_until
@@ -91,6 +93,47 @@ def test_a_request_line_without_end_is_refused(relay: RelayServer) -> None:
         assert client.read_all().startswith(b"HTTP/1.1 414")
 
 
+@pytest.mark.slow
+def test_one_address_takes_only_so_many_connections(start_relay: StartRelay) -> None:
+    relay = start_relay(sessions_per_address=1)
+    most = Settings(sessions_per_address=1).connections_per_address
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawSocket(relay.port, upgrade=False)) for _ in range(2 * most)]
+        began = time.monotonic()
+        for client in clients[-most:]:
+            assert client.read_all() == b""
+        assert time.monotonic() - began < 4, "at once, and not after the 5 s that a request may take"
+        assert relay.descriptors() < 2 * most
+        assert get(f"{relay.url}/healthz")[0] == 0
+    wait_until(lambda: get(f"{relay.url}/healthz")[0] == 200, 3, "room again")
+
+
+@pytest.mark.slow
+def test_connections_of_a_trusted_proxy_are_not_counted(start_relay: StartRelay) -> None:
+    relay = start_relay(sessions_per_address=1, trusted_proxies="127.0.0.0/8")
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(RawSocket(relay.port, upgrade=False))
+        assert get(f"{relay.url}/healthz")[0] == 200
+
+
+def test_requests_that_are_none_write_no_log(start_relay: StartRelay) -> None:
+    relay = start_relay()
+    assert relay.log is not None
+    before = relay.log.read_bytes()
+    for request in (
+        b"\x00\xff\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: " + b"a" * 64 + b"\r\n\r\n",
+    ):
+        with RawSocket(relay.port, upgrade=False) as client:
+            client.send(request)
+            assert client.read_all().startswith(b"HTTP/1.1 400"), request
+    assert relay.log.read_bytes() == before
+
+
 MIB = 1 << 20
 VIOLATIONS = {
     "oversize message": (frame(BINARY, b"x" * (MIB + 1)), 1009),
@@ -112,6 +155,7 @@ VIOLATIONS = {
     "binary where the hello belongs": (frame(BINARY, b"x" * 20), 4007),
     "text that is no hello": (frame(TEXT, b"hello"), 4007),
     "a flood of pings": (frame(PING, b"x") * 200, 4005),
+    "a hello of 100 kB": (frame(TEXT, b'{"type":"hello","x":"' + b"x" * 100_000 + b'"}'), 1009),
 }
 
 
@@ -121,6 +165,16 @@ def test_violations_close_with_their_code(relay: RelayServer, name: str) -> None
     with RawSocket(relay.port) as client:
         client.send(data)
         assert client.close_code() == code
+
+
+def test_message_after_message_of_small_fragments(relay: RelayServer, signer: Signer) -> None:
+    with RawSocket(relay.port) as client:
+        client.send(frame(TEXT, hello(signer.token()).encode()))
+        for sequence in (1, 2):
+            header = bytes([1, 1, 0, 0]) + sequence.to_bytes(4, "little") + bytes(8)
+            small = frame(0, b"x" * 64, final=False) * 12_000
+            client.send(frame(BINARY, header, final=False) + small + frame(0, b""))
+        assert client.close_code() == 4005
 
 
 @pytest.mark.slow
