@@ -20,6 +20,7 @@ A message is one sentence or two: what was expected, what was received, what to 
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 
 
@@ -104,18 +105,25 @@ class BadRenewal(NotFatal):
 class PredictionRefused(NotFatal):
     """The prediction service answered 4xx: this frame, not the server, is at fault.
 
-    `type` is its own error type (`unreadable_picture`, …), `status` the HTTP status.
+    `type` is its own error type (`unreadable_picture`, …), `status` the HTTP status; one that HTTP does not know, which
+    proxies have a few of, counts as 400.
     """
 
     def __init__(self, type: str, message: str, status: int) -> None:
-        super().__init__(message)
-        self.code = type
-        self.http_status = HTTPStatus(status)
+        super().__init__(_in_utf8(message))
+        self.code = _in_utf8(type)
+        with contextlib.suppress(ValueError):
+            self.http_status = HTTPStatus(status)
 
     @property
     def about_the_token(self) -> bool:
         """Whether it is the session, not the picture, that was refused."""
         return self.http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+def _in_utf8(text: str) -> str:
+    """`text` without halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 class PredictionUnavailable(NotFatal):

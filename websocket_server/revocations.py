@@ -6,18 +6,17 @@ none that is revoked.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import Callable, Iterable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import monotonic
-from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 
 from errors import BadToken, Revoked
+from messages import decode_json
 from tokens import TokenVerifier
 
 log = logging.getLogger("relay")
@@ -25,7 +24,8 @@ log = logging.getLogger("relay")
 AUDIENCE = "faceswap-revocations"
 FEED_PATH = "/revocations"
 WAIT_SECONDS = 25
-SOCKET_SECONDS = WAIT_SECONDS + 10
+POLL_SECONDS = WAIT_SECONDS + 10
+"""Longest time of one poll: an answer that never ends must not hold up what is revoked after it."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 SHORTEST_POLL_SECONDS = 0.25
@@ -76,7 +76,9 @@ class Revocations:
         while True:
             try:
                 began = monotonic()
-                new = self.apply(_poll(client_url, self.cursor))
+                with gevent.Timeout(POLL_SECONDS, TimeoutError("no answer in time")):
+                    feed = _poll(client_url, self.cursor)
+                new = self.apply(feed)
                 for kind, id_ in new:
                     on_revoked(kind, id_)
                 if not self.connected:
@@ -96,15 +98,14 @@ def _poll(client_url: str, cursor: int) -> str:
     """One long poll. Raises OSError, HTTPException, ValueError or KeyError."""
     parts = urlsplit(client_url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=SOCKET_SECONDS)
+    connection = kind(parts.hostname or "", parts.port, timeout=POLL_SECONDS)
     try:
         connection.request("GET", f"{parts.path.rstrip('/')}{FEED_PATH}?after={cursor}&wait={WAIT_SECONDS}")
         response = connection.getresponse()
         body = response.read(MAX_ANSWER_BYTES)
         if response.status != 200:
             raise HTTPException(f"the feed answered {response.status}")
-        answer: Any = json.loads(body)
-        feed = answer["feed"]
+        feed = decode_json(body.decode())["feed"]
         if not isinstance(feed, str):
             raise ValueError("expected a text")
         return feed

@@ -1,9 +1,10 @@
 """A prediction service for the relay's tests: its contract over real HTTP, in a process of its own, and faults on
 demand.
 
-`python prediction_server.py PORT`. `POST /control` with `{"mode": …, "seconds": …}` changes how it answers; `GET /seen`
-tells how many frames it was sent, and the last one's instance and trace. No model: a swap is the picture with
-`SWAPPED` behind it.
+`python prediction_server.py PORT`. `POST /control` with `{"mode": …, "seconds": …}` changes how it answers: in mode
+`says`, with the text of `metadata` before the picture; in mode `status`, with the number of `status`. `GET /seen` tells
+how many frames it was sent, and the last one's instance and trace. No model: a swap is the JPEG with `SWAPPED`
+behind it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import Any
 
 SWAPPED = b"swapped"
 CONTENT_TYPE = "application/x-faceswap"
-PICTURE_MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF")
+JPEG_MAGIC = b"\xff\xd8"
+PICTURE_MAGIC = (JPEG_MAGIC, b"\x89PNG", b"RIFF")
 
-state: dict[str, Any] = {"mode": "ok", "seconds": 0.0}
+state: dict[str, Any] = {"mode": "ok", "seconds": 0.0, "metadata": "", "status": 500}
 seen: dict[str, Any] = {"frames": 0, "instance": None, "traceparent": None, "together": 0, "most_together": 0}
 lock = threading.Lock()
 
@@ -81,6 +83,19 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(403, "identity_refused", "The consent of this identity does not hold.")
         elif mode == "garbage":
             self.answer(200, b"\xff\xff\xff\xff{", CONTENT_TYPE)
+        elif mode == "status":
+            self.fail(state["status"], "odd", "Half a pair: \ud800.")
+        elif mode == "says":
+            head = state["metadata"].encode()
+            self.answer(200, struct.pack("<I", len(head)) + head + image + SWAPPED, CONTENT_TYPE)
+        elif mode == "no picture":
+            head = b'{"swapped": true}'
+            self.answer(200, struct.pack("<I", len(head)) + head + b"<html>not a JPEG</html>", CONTENT_TYPE)
+        elif mode == "twice":
+            head = b'{"swapped": true}'
+            body = struct.pack("<I", len(head)) + head + image + SWAPPED
+            self.answer(200, body, CONTENT_TYPE)
+            self.answer(200, body, CONTENT_TYPE)  # nobody asked for this one
         elif mode == "unlabelled":
             self.answer(200, image, "image/jpeg")
         elif mode == "cut short":
@@ -100,8 +115,9 @@ class Handler(BaseHTTPRequestHandler):
                 "timings_ms": {"decode": 1.0, "swap": 2.0},
             }
             head = json.dumps(metadata).encode()
+            jpeg = image if image.startswith(JPEG_MAGIC) else JPEG_MAGIC + image
             self.answer(
-                200, struct.pack("<I", len(head)) + head + (b"" if mode == "hold" else image + SWAPPED), CONTENT_TYPE
+                200, struct.pack("<I", len(head)) + head + (b"" if mode == "hold" else jpeg + SWAPPED), CONTENT_TYPE
             )
 
 

@@ -116,9 +116,9 @@ class PredictionServer(Process):
         port = port or free_port()
         super().__init__([sys.executable, "-B", str(HERE / "prediction_server.py"), str(port)], port)
 
-    def control(self, mode: str = "ok", seconds: float = 0.0) -> None:
+    def control(self, mode: str = "ok", seconds: float = 0.0, **more: object) -> None:
         """Change how it answers: see `prediction_server.py`."""
-        body = json.dumps({"mode": mode, "seconds": seconds}).encode()
+        body = json.dumps({"mode": mode, "seconds": seconds, **more}).encode()
         with urllib.request.urlopen(f"{self.url}/control", body, timeout=5):  # noqa: S310
             pass
 

@@ -6,19 +6,51 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from predictors.breaker import Circuit, CircuitBreaker
 from protocol import Flag
+from tests.websocket_server.conftest import environment_of
 from tests.websocket_server.page import JPEG, Page, Signer
 from tests.websocket_server.prediction_server import SWAPPED
 from tests.websocket_server.servers import PredictionServer, RelayServer, get, wait_until
 
 StartRelay = Callable[..., RelayServer]
 StartPredictor = Callable[..., PredictionServer]
+
+
+@pytest.fixture(scope="module")
+def relay_and_odd(
+    signer: Signer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RelayServer, PredictionServer]]:
+    """A relay that never leaves its prediction server alone, whatever that answers."""
+    predictor = PredictionServer()
+    predictor.start()
+    environment = environment_of(signer, predictor, breaker_failures=1000)
+    relay = RelayServer(environment, tmp_path_factory.mktemp("odd") / "relay.log")
+    relay.start()
+    wait_until(relay.ready, what="readiness")
+    yield relay, predictor
+    relay.stop(signal.SIGQUIT)
+    predictor.stop()
+
+
+@pytest.fixture
+def odd(relay_and_odd: tuple[RelayServer, PredictionServer]) -> PredictionServer:
+    return relay_and_odd[1]
+
+
+@pytest.fixture
+def page_before_odd(relay_and_odd: tuple[RelayServer, PredictionServer], signer: Signer) -> Iterator[Page]:
+    """A session of that relay's, which has been shown a frame."""
+    with Page(relay_and_odd[0].address) as page:
+        relay_and_odd[1].control("ok")
+        page.begin(signer.token())
+        assert page.swap().flags == Flag.SWAPPED
+        yield page
 
 
 def readiness(relay: RelayServer) -> tuple[int, dict[str, str]]:
@@ -52,7 +84,7 @@ def test_hold_is_passed_on_without_a_picture(
         assert (result.flags, result.image) == (Flag.HELD, b"")
 
 
-@pytest.mark.parametrize("mode", ["fail", "garbage", "unlabelled", "cut short"])
+@pytest.mark.parametrize("mode", ["fail", "garbage", "unlabelled", "no picture", "cut short"])
 def test_no_fault_of_the_tier_shows_a_picture(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer, mode: str
 ) -> None:
@@ -74,6 +106,47 @@ def test_no_fault_of_the_tier_shows_a_picture(
         predictor.control("ok")
         wait_until(lambda: page.swap().flags == Flag.SWAPPED, 5)
         wait_until(lambda: page.text("stats")["state"] == "ok", 5)
+
+
+ODD_METADATA = {
+    "NaN": '{"swapped": true, "faces": [NaN]}',
+    "an infinity": '{"swapped": true, "faces": [1e999]}',
+    "a time without end": '{"swapped": true, "timings_ms": {"swap": 1e999}}',
+    "a time beyond floats": '{"swapped": true, "timings_ms": {"swap": 1' + "0" * 400 + "}}",
+    "a track that cannot be sent back": '{"swapped": true, "track": [1e999]}',
+    "half a surrogate pair": '{"swapped": true, "faces": ["\\ud800"]}',
+    "absurd nesting": '{"swapped": true, "faces": ' + "[" * 5000 + "]" * 5000 + "}",
+    "more than there is to tell": '{"swapped": true, "track": "' + "x" * 100_000 + '"}',
+    "no object": "[true]",
+}
+
+
+@pytest.mark.parametrize("name", ODD_METADATA)
+def test_no_answer_of_the_tier_ends_a_session(odd: PredictionServer, page_before_odd: Page, name: str) -> None:
+    odd.control("says", metadata=ODD_METADATA[name])
+    result = page_before_odd.swap()
+    assert (result.flags, result.image) == (Flag.HELD | Flag.DEGRADED, b"")
+    odd.control("ok")
+    assert page_before_odd.swap().flags == Flag.SWAPPED
+
+
+@pytest.mark.parametrize("status", [400, 418, 460, 499])
+def test_a_refusal_with_any_status_and_text_is_told(odd: PredictionServer, page_before_odd: Page, status: int) -> None:
+    odd.control("status", status=status)
+    assert page_before_odd.swap().flags == Flag.HELD
+    assert page_before_odd.texts[-1]["message"] == "Half a pair: ?."
+    odd.control("ok")
+    assert page_before_odd.swap().flags == Flag.SWAPPED
+
+
+def test_an_answer_that_nobody_asked_for_is_taken_for_no_other_frames(
+    odd: PredictionServer, page_before_odd: Page
+) -> None:
+    odd.control("twice")
+    page_before_odd.swap(JPEG + b"first")
+    time.sleep(0.1)  # until the second answer lies there
+    odd.control("ok")
+    assert page_before_odd.swap(JPEG + b"second").image == JPEG + b"second" + SWAPPED
 
 
 def test_a_session_that_the_tier_refuses_ends(

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
-JsonObject: TypeAlias = dict[str, Any]
+from messages import JsonObject, encode_json
+from pictures import JPEG_MAGIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +104,17 @@ class Predictor(Protocol):
 def prediction_of(metadata: Mapping[str, Any], image: bytes) -> Prediction:
     """An answer of the prediction contract, `metadata` being its JSON without the image.
 
-    Raises ValueError for what is not such an answer: an unlabelled picture must not pass for one.
+    Raises ValueError or OverflowError for what is not such an answer: an unlabelled picture must not pass for one, and
+    what JSON in UTF-8 cannot carry on to the page (NaN, an infinity, half a surrogate pair) must not end the session
+    there.
     """
     faces, timings = metadata.get("faces", []), metadata.get("timings_ms", {})
     swapped, reason = metadata.get("swapped"), metadata.get("reason")
     if not isinstance(swapped, bool) or not isinstance(faces, list) or not isinstance(timings, dict):
         raise ValueError("expected faces, swapped and timings_ms in the answer")
+    if image and not image.startswith(JPEG_MAGIC):
+        raise ValueError("expected a JPEG")
+    encode_json(metadata).encode()
     return Prediction(
         image=image,
         faces=faces,

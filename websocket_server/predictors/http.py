@@ -55,12 +55,16 @@ class HttpPredictor:
 
     def _post(self, request: bytes) -> Answer:
         if self._idle:
+            connection = self._idle.pop()
             try:
-                return self._exchange(self._idle.pop(), request)
+                if not connection.is_silent:
+                    raise BadAnswer("expected no answer before the request")
+                return self._exchange(connection, request)
             except TimeoutError:
                 raise PredictionUnavailable(f"{self.name} did not answer in time.") from None
             except (OSError, BadAnswer):
                 # The server may have closed it while it was idle, which says nothing about a fresh one.
+                connection.close()
                 self.close()
         try:
             return self._exchange(self._connect(self._seconds), request)

@@ -7,8 +7,10 @@ https://www.rfc-editor.org/rfc/rfc9112
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import ssl
+import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 256 * 1024
 """So that a frame leaves in one system call; the kernel begins with 16 KiB."""
 HEAD_END = b"\r\n\r\n"
+NOTHING = bytes(4)
+"""A C int of 0."""
 
 
 class BadAnswer(Exception):
@@ -59,6 +63,16 @@ class HttpConnection:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing came that nobody asked for: it would be taken for the answer to another session's frame.
+
+        Over TLS it is taken for silent: what comes there may be TLS's own.
+        """
+        if isinstance(self._socket, ssl.SSLSocket):
+            return True
+        return fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, NOTHING) == NOTHING
 
     def exchange(self, request: bytes) -> Answer:
         """Send `request`, head and body, and read its answer. Raises OSError, or BadAnswer; close it after either."""

@@ -6,7 +6,8 @@ import base64
 from typing import Any
 
 from errors import PredictionRefused, PredictionUnavailable
-from predictors.base import JsonObject, Prediction, PredictionRequest, prediction_of
+from messages import JsonObject
+from predictors.base import Prediction, PredictionRequest, prediction_of
 from predictors.raw import MAX_MESSAGE_CHARACTERS, MAX_TYPE_CHARACTERS
 
 
@@ -32,5 +33,5 @@ def prediction_of_answer(answer: Any, name: str) -> Prediction:
         image = metadata["image"]
         picture = b"" if image is None else base64.b64decode(image["b64"], validate=True)
         return prediction_of(metadata, picture)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
         raise PredictionUnavailable(f"{name} gave an answer that cannot be read.") from None

@@ -6,18 +6,18 @@ then the picture.
 
 from __future__ import annotations
 
-import json
 import struct
-from typing import Any
 
 from errors import PredictionRefused, PredictionUnavailable
-from messages import encode_json
+from messages import decode_json, encode_json
 from predictors.base import Prediction, PredictionRequest, prediction_of
 
 CONTENT_TYPE = "application/x-faceswap"
 JSON_LENGTH = struct.Struct("<I")
 MAX_TYPE_CHARACTERS = 64
 MAX_MESSAGE_CHARACTERS = 300
+MAX_METADATA_BYTES = 64 * 1024
+"""Of an answer's JSON, whose largest part is the track, 14 kB: sessions keep it, and send it with the next frame."""
 RETRYABLE_REFUSALS = (408, 429)
 
 
@@ -37,10 +37,10 @@ def prediction_of_raw(content_type: str, body: bytes, name: str) -> Prediction:
             raise ValueError(f"expected {CONTENT_TYPE}")
         (length,) = JSON_LENGTH.unpack_from(body)
         start = JSON_LENGTH.size + length
-        if start > len(body):
-            raise ValueError("the answer is shorter than it says")
-        return prediction_of(json.loads(body[JSON_LENGTH.size : start]), body[start:])
-    except (ValueError, AttributeError, struct.error):
+        if start > len(body) or length > MAX_METADATA_BYTES:
+            raise ValueError("the answer is shorter than it says, or tells more than a prediction has to tell")
+        return prediction_of(decode_json(body[JSON_LENGTH.size : start].decode()), body[start:])
+    except (ValueError, OverflowError, struct.error):
         raise PredictionUnavailable(f"{name} gave an answer that cannot be read.") from None
 
 
@@ -50,7 +50,7 @@ def refusal_of(status: int, answer: bytes) -> PredictionRefused | PredictionUnav
         return PredictionUnavailable(f"The prediction server answered {status}.")
     type_, message = "refused", f"The prediction service answered {status}."
     try:
-        error: Any = json.loads(answer)["error"]
+        error = decode_json(answer.decode())["error"]
         type_, message = str(error["type"])[:MAX_TYPE_CHARACTERS], str(error["message"])[:MAX_MESSAGE_CHARACTERS]
     except (ValueError, KeyError, TypeError):
         pass
