@@ -211,19 +211,24 @@ def test_a_model_is_better_than_its_photograph_and_anothers_is_not(gallery: Path
     assert found.photo == compare(own).photo, "the same faces, measured the same"
 
 
-def test_what_chance_explains_is_neither_nearer_nor_worse() -> None:
+def test_what_chance_explains_is_neither_nearer_nor_as_good() -> None:
     rng = np.random.default_rng(0)
-    photo = np.stack([rng.normal(0.4, 0.05, 48), rng.normal(0.04, 0.02, 48)], axis=1)
+    actors = [f"p{number}" for number in range(1, 9) for _ in range(6)]
+    photo = np.stack([rng.normal(0.4, 0.05, 48), rng.normal(0.1, 0.02, 48)], axis=1)
     noise = rng.normal(0, 0.02, (48, 2))
 
-    def judged(identity: float, expression: float) -> Comparison:
-        return judge(np.stack([photo, photo + noise + [identity, expression]], axis=1), PARTS)
+    def judged(identity: float, expression: float, noise: npt.NDArray[np.float64] = noise) -> Comparison:
+        return judge(np.stack([photo, photo + noise + [identity, expression]], axis=1), actors, PARTS)
 
     same = judged(0, 0)
-    assert (same.nearer, same.worse_expression, same.better) == (False, False, False)
+    assert (same.nearer, same.keeps_expression, same.better) == (False, True, False)
     assert judged(-0.1, 0).better and judged(-0.1, -0.05).better
     assert not judged(-0.1, 0.05).better, "nearer, but its expressions are worse"
     assert not judged(0.1, -0.05).better, "better expressions, but of somebody else"
+    loud = noise * [1, 6]
+    assert not judged(-0.1, 0, loud).keeps_expression, "what cannot be told is not taken for as good"
+    one_actor = noise + np.repeat([[-0.4, 0.0], *[[0.02, 0.0]] * 7], 6, axis=0)
+    assert not judged(0, 0, one_actor).nearer, "nearer in one actor's six faces says little"
 
 
 def test_narrow_eyes_that_blink_along_are_no_worse_expression() -> None:
