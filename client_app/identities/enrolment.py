@@ -141,7 +141,21 @@ class Enroller:
                 identity.save(update_fields=["revoked", "name", "portrait"])
                 end_for_revocation(identity)
                 revocations.revoke(Revocation.Kind.IDENTITY, identity.pk)
-        self._operator.call("DELETE", f"/v1/identities/{identity.pk}")
+                self._unfinished.begin(identity.pk)
+        try:
+            self._operator.call("DELETE", f"/v1/identities/{identity.pk}")
+        except Unavailable:
+            self._unfinished.sweep_later()
+            raise
+        self._unfinished.end(identity.pk)
+
+    def revoke_expired(self) -> int:
+        """Revoke every identity whose consent has ended: nothing of a face is kept longer. How many there were."""
+        expired = list(Identity.objects.filter(revoked=None, consent__expires__lt=timezone.now()))
+        for identity in expired:
+            with suppress(Unavailable):  # it is stopped, and its package is swept
+                self.revoke(identity)
+        return len(expired)
 
     def _check(self, owner: str, name: str) -> None:
         if not 0 < len(name.strip()) <= 64:
@@ -153,6 +167,7 @@ class Enroller:
         """Package and rows, or neither: what the log or the database refuses is taken back from the service, and so is
         what it makes when nobody waits for it any more."""
         self._unfinished.sweep()
+        self.revoke_expired()
         id_ = f"u-{secrets.token_hex(6)}"
         ends = int(release.expires.timestamp())
         token = sign_consent(self._settings, id_, kind, release.subject, release.document, ends)

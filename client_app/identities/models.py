@@ -84,7 +84,7 @@ class Enrolment(models.Model):
 
 
 class UnfinishedPackage(models.Model):
-    """An identity whose package the prediction service was asked for, and which is not enrolled yet."""
+    """An identity whose package the prediction service may hold, and which is not enrolled yet, or revoked."""
 
     id: models.CharField[str, str] = models.CharField(primary_key=True, max_length=64)
     begun: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)

@@ -1,8 +1,9 @@
 """Packages that the prediction service was asked to make, and may hold though nobody here knows of them.
 
-Their ids are written down before it is asked, and crossed out when the identity is enrolled or nothing was made. What
-is left, because nobody waited for the answer or this process ended, is deleted at the service: not at once, for a
-request that was given up may still be worked on, but by a timer, and at the latest with the next enrolment.
+Their ids are written down before it is asked, and crossed out when the identity is enrolled or nothing was made; and
+again when an identity is revoked, until its package is gone. What is left, because nobody waited for the answer, the
+service did not answer or this process ended, is deleted there: not at once, for a request that was given up may still
+be worked on, but by a timer, and at the latest with the next enrolment.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ class UnfinishedPackages:
         self._operator = operator
 
     def begin(self, identity: str) -> None:
-        """The service is about to be asked for the package of `identity`."""
-        UnfinishedPackage.objects.create(id=identity)
+        """The service is about to be asked for the package of `identity`, or to delete it."""
+        UnfinishedPackage.objects.get_or_create(id=identity)
 
     def end(self, identity: str) -> None:
-        """It is enrolled, or there is no package."""
+        """It is enrolled, or there is no package any more."""
         UnfinishedPackage.objects.filter(pk=identity).delete()
 
     def sweep(self) -> None:
         """Delete what has been left; what cannot be deleted now stays on the list."""
         for row in UnfinishedPackage.objects.filter(begun__lt=timezone.now() - self._grace):
-            if not Identity.objects.filter(pk=row.pk).exists():
+            if not Identity.objects.filter(pk=row.pk, revoked=None).exists():
                 try:
                     self._operator.call("DELETE", f"/v1/identities/{row.pk}")
                 except (Refusal, Unavailable) as error:

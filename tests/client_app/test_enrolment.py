@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -184,6 +186,38 @@ class TestRelease:
         answer = enrol(visitor, picture, **self.FIELDS, expires=ends)
         assert answer.status_code == 201, answer.text
         assert identities(visitor)[answer.json()["identity"]]
+
+    def test_a_face_whose_consent_has_ended_is_deleted(self, client: Client, picture: bytes) -> None:
+        ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+        ended, lasting = (
+            str(enrol(client.visitor(), picture, **self.FIELDS, expires=ends).json()["identity"]) for _ in range(2)
+        )
+        with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
+            database.execute(
+                "UPDATE identities_consent SET expires = '2026-01-01 00:00:00' "
+                "WHERE id = (SELECT consent_id FROM identities_identity WHERE id = ?)",
+                (ended,),
+            )
+        assert "Revoked 1 whose consent had ended" in client.manage("revoke_expired")
+        assert not package(client, ended).exists() and package(client, lasting).exists()
+        (row,) = [row for row in stored(client, "identities_identity") if row[0] == ended]
+        assert picture not in [bytes(field) for field in row if isinstance(field, bytes)]
+        assert ended in [row[2] for row in stored(client, "identities_revocation")]
+        assert stored(client, "identities_unfinishedpackage") == []
+        assert "Revoked 0" in client.manage("revoke_expired")
+
+    def test_what_a_service_that_was_down_still_holds_is_deleted_later(self, client: Client, picture: bytes) -> None:
+        ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+        identity = str(enrol(client.visitor(), picture, **self.FIELDS, expires=ends).json()["identity"])
+        with pytest.raises(subprocess.CalledProcessError):
+            client.manage("revoke", "identity", identity, FACESWAP_PREDICTION_URL="http://127.0.0.1:9")
+        assert package(client, identity).exists()
+        with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
+            (changed,) = database.execute("SELECT count(*) FROM identities_unfinishedpackage").fetchone()
+            database.execute("UPDATE identities_unfinishedpackage SET begun = '2026-01-01 00:00:00'")
+        assert changed == 1
+        assert enrol(client.visitor(), picture, **self.FIELDS, expires=ends).status_code == 201
+        assert not package(client, identity).exists() and stored(client, "identities_unfinishedpackage") == []
 
     @pytest.mark.parametrize(
         "wrong", [{"subject": ""}, {"document": "x"}, {"expires": "yesterday"}, {"expires": "2020-01-01"}], ids=str
