@@ -186,7 +186,7 @@ class Connection:
             code = _decode_close(payload)
             # 7.4.1: 1005 stands for a close frame without a code, and is never itself sent.
             self.close(code)
-            raise PeerGone("The page closed the connection.", code)
+            raise PeerGone("The page closed the connection.")
 
     def send(self, message: str | bytes) -> None:
         """Send one message, waiting for the page to read. Raises PeerGone once the connection is closing."""

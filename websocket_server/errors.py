@@ -45,14 +45,9 @@ class RelayError(Exception):
 
 
 class PeerGone(RelayError):
-    """The page closed the connection, or it broke. `args[1]`, if any, is the close code the page sent."""
+    """The page closed the connection, or it broke."""
 
     code = "peer_gone"
-
-    @property
-    def received_code(self) -> int | None:
-        """The close code of the page's own close frame; None where it sent none."""
-        return self.args[1] if len(self.args) > 1 else None
 
 
 class NotFatal(RelayError):

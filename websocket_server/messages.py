@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
@@ -73,14 +74,29 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:32]} is beyond every float")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+
+
 def decode_json(text: str) -> JsonObject:
-    """A JSON object. Raises ValueError for what is not one; NaN, Infinity and absurd nesting are not."""
+    """A JSON object that `encode_json` can write again, in UTF-8.
+
+    Raises ValueError for what is not one: NaN, infinities, halves of surrogate pairs and absurd nesting are not.
+    """
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("not an object")
+    if "\\u" in text:  # only an escape can hold half a pair
+        encode_json(value).encode()
     return value
 
 

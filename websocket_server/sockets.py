@@ -179,7 +179,7 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
 
     @property
     def _sockets(self) -> Sockets:
-        sockets: Sockets = self.server.application.extensions[EXTENSION]
+        sockets: Sockets = self.server.sockets
         return sockets
 
     def handle_one_request(self) -> Any:
@@ -256,7 +256,8 @@ class RelayServer(PyWSGIServer):  # type: ignore[misc]
         self._connections: Counter[str] = Counter()
 
     @property
-    def _sockets(self) -> Sockets:
+    def sockets(self) -> Sockets:
+        """Of the app that it serves."""
         sockets: Sockets = self.application.extensions[EXTENSION]
         return sockets
 
@@ -264,7 +265,7 @@ class RelayServer(PyWSGIServer):  # type: ignore[misc]
         """Called for every connection that is accepted: see `Sockets.connections_per_address`."""
         place = self._place(address)
         self._connections[place] += 1
-        if place and self._connections[place] > self._sockets.connections_per_address:
+        if place and self._connections[place] > self.sockets.connections_per_address:
             self.do_close(client_socket, address)
         else:
             super().do_handle(client_socket, address)
@@ -279,14 +280,14 @@ class RelayServer(PyWSGIServer):  # type: ignore[misc]
 
     def _place(self, address: Any) -> str:
         """What a connection is counted by; "" where it is not: of a trusted proxy, or over a Unix socket."""
-        if not isinstance(address, tuple) or is_of(address[0], self._sockets.trusted_proxies):
+        if not isinstance(address, tuple) or is_of(address[0], self.sockets.trusted_proxies):
             return ""
         return client_address(address[0], "", ())
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """TLS: gevent's own waits for the handshake for ever, and prints a traceback where it fails."""
         try:
-            with Timeout(self._sockets.request_seconds, TimeoutError("TLS handshake not done in time")):
+            with Timeout(self.sockets.request_seconds, TimeoutError("TLS handshake not done in time")):
                 secured = self.wrap_socket(client_socket, **self.ssl_args)
         except OSError:
             client_socket.close()
@@ -296,11 +297,11 @@ class RelayServer(PyWSGIServer):  # type: ignore[misc]
 
     def start(self) -> None:
         super().start()
-        self._sockets.start()
+        self.sockets.start()
 
     def close(self) -> None:
         super().close()
-        self._sockets.stop()
+        self.sockets.stop()
 
 
 def _is_key(text: str) -> bool:

@@ -122,5 +122,17 @@ class Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case "bad JSON":
                 self.answer(200, b'{"predictions": [{"swapped": tru', "application/json")
+            case "infinite JSON":
+                self.answer(
+                    200,
+                    b'{"predictions": [{"image": {"b64": "/9j/"}, "swapped": true, "faces": [1e999]}]}',
+                    "application/json",
+                )
+            case "half a character":
+                self.answer(
+                    200,
+                    b'{"predictions": [{"image": {"b64": "/9j/"}, "swapped": true, "track": "\\ud800"}]}',
+                    "application/json",
+                )
             case "another answer":
                 self.answer(200, b'{"predictions": [{"image": {"b64": "AAAA"}}]}', "application/json")

@@ -134,7 +134,7 @@ def test_no_answer_of_the_tier_ends_a_session(odd: PredictionServer, page_before
 def test_a_refusal_with_any_status_and_text_is_told(odd: PredictionServer, page_before_odd: Page, status: int) -> None:
     odd.control("status", status=status)
     assert page_before_odd.swap().flags == Flag.HELD
-    assert page_before_odd.texts[-1]["message"] == "Half a pair: ?."
+    assert page_before_odd.texts[-1]["message"] == f"The prediction service answered {status}."
     odd.control("ok")
     assert page_before_odd.swap().flags == Flag.SWAPPED
 

@@ -145,7 +145,10 @@ def test_4xx(connect: Connect, faulty: FaultyServer, fault: str, status: int, ty
     assert faulty.requests == 1
 
 
-@pytest.mark.parametrize("fault", ["fail", "overloaded", "reset", "cut short", "bad JSON", "another answer"])
+@pytest.mark.parametrize(
+    "fault",
+    ["fail", "overloaded", "reset", "cut short", "bad JSON", "infinite JSON", "half a character", "another answer"],
+)
 def test_a_fault_of_the_servers(connect: Connect, faulty: FaultyServer, fault: str) -> None:
     faulty.fault = fault
     with pytest.raises(PredictionUnavailable):

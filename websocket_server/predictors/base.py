@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from messages import JsonObject, encode_json
+from messages import JsonObject
 from pictures import JPEG_MAGIC
 
 
@@ -104,9 +104,8 @@ class Predictor(Protocol):
 def prediction_of(metadata: Mapping[str, Any], image: bytes) -> Prediction:
     """An answer of the prediction contract, `metadata` being its JSON without the image.
 
-    Raises ValueError or OverflowError for what is not such an answer: an unlabelled picture must not pass for one, and
-    what JSON in UTF-8 cannot carry on to the page (NaN, an infinity, half a surrogate pair) must not end the session
-    there.
+    Raises ValueError or OverflowError for what is not such an answer: an unlabelled picture must not pass for one.
+    `metadata` must be JSON that can be written again, as `decode_json` gives it: it goes on to the page.
     """
     faces, timings = metadata.get("faces", []), metadata.get("timings_ms", {})
     swapped, reason = metadata.get("swapped"), metadata.get("reason")
@@ -114,7 +113,6 @@ def prediction_of(metadata: Mapping[str, Any], image: bytes) -> Prediction:
         raise ValueError("expected faces, swapped and timings_ms in the answer")
     if image and not image.startswith(JPEG_MAGIC):
         raise ValueError("expected a JPEG")
-    encode_json(metadata).encode()
     return Prediction(
         image=image,
         faces=faces,

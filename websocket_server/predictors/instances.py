@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from errors import PredictionRefused, PredictionUnavailable
-from messages import JsonObject
+from messages import JsonObject, encode_json
 from predictors.base import Prediction, PredictionRequest, prediction_of
 from predictors.raw import MAX_MESSAGE_CHARACTERS, MAX_TYPE_CHARACTERS
 
@@ -32,6 +32,9 @@ def prediction_of_answer(answer: Any, name: str) -> Prediction:
             raise PredictionUnavailable(f"{name} failed on this frame.")
         image = metadata["image"]
         picture = b"" if image is None else base64.b64decode(image["b64"], validate=True)
+        encode_json(
+            {**metadata, "image": None}
+        ).encode()  # Google's client has read it, and takes more than we can write
         return prediction_of(metadata, picture)
     except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
         raise PredictionUnavailable(f"{name} gave an answer that cannot be read.") from None
