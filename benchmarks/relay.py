@@ -401,7 +401,12 @@ def run(data: Path | None, arguments: Sequence[str] = ()) -> Mapping[str, float]
     parser.add_argument("--frame-bytes", type=int, default=40_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement, after the warm-up")
     parser.add_argument("--most-sessions", type=int, default=MOST_SESSIONS, help="stop looking for more there")
+    parser.add_argument(
+        "--minutes", type=float, help="the relay alone, for so long: errors, p95, and no search for more"
+    )
     options = parser.parse_args(arguments)
+    if options.minutes:
+        return measure_relay(Load(options.pages, options.fps, options.frame_bytes, options.minutes * 60), 0)
     load = Load(options.pages, options.fps, options.frame_bytes, options.seconds)
     results = measure_relay(load, min(options.most_sessions, MOST_SESSIONS))
     port = free_port()
