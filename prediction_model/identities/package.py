@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from prediction_model.errors import BadToken, PackageRefused
@@ -71,22 +72,23 @@ def read_package(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
         raise PackageRefused(name, f"it has no {CARD}") from None
     try:
         card = json.loads(raw) if len(raw) <= MAX_CARD_BYTES else None
-    except ValueError:
+    except (ValueError, RecursionError):
         card = None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise PackageRefused(name, f"its {CARD} is not a JSON object of format {FORMAT}")
     identity, kind, engines = card.get("id"), card.get("kind"), card.get("engines")
     if not isinstance(identity, str) or not IDENTITY_ID.fullmatch(identity) or identity != name:
-        raise PackageRefused(name, f"its id is {identity!r}, expected the folder's name")
+        raise PackageRefused(name, f"its id is {shown(identity)}, expected the folder's name")
     if kind not in KINDS:
-        raise PackageRefused(name, f"its kind is {kind!r}, expected one of {', '.join(KINDS)}")
+        raise PackageRefused(name, f"its kind is {shown(kind)}, expected one of {', '.join(KINDS)}")
     if (
         not isinstance(engines, list)
         or not engines
-        or not set(engines) <= set(ENGINES)
+        or not all(engine in ENGINES for engine in engines)
         or card.get("engine") not in engines
     ):
-        raise PackageRefused(name, f"its engines are {engines!r}, expected some of {', '.join(ENGINES)} and one chosen")
+        known = ", ".join(ENGINES)
+        raise PackageRefused(name, f"its engines are {shown(engines)}, expected some of {known} and one chosen")
     _check_files(folder, card.get("files"))
     consent_hash, expires = _check_consent(name, card, tokens)
     title = card.get("name")
@@ -111,8 +113,8 @@ def live_parts(name: str, card: Mapping[str, Any]) -> tuple[Part, ...]:
         PackageRefused: it names something else.
     """
     named = card.get("live_parts", list(PARTS))
-    if not isinstance(named, list) or not set(map(str, named)) <= set(PARTS):
-        raise PackageRefused(name, f"its live_parts are {named!r}, expected some of {', '.join(PARTS)}")
+    if not isinstance(named, list) or not all(part in PARTS for part in named):
+        raise PackageRefused(name, f"its live_parts are {shown(named)}, expected some of {', '.join(PARTS)}")
     return tuple(part for part in PARTS if part in named)
 
 
@@ -154,7 +156,7 @@ def _check_consent(name: str, card: Mapping[str, Any], tokens: TokenVerifier) ->
         return "", float("inf")
     if not isinstance(consent, str):
         raise PackageRefused(name, "a real person's face needs a consent, and it carries none")
-    digest = hashlib.sha256(consent.encode()).hexdigest()
+    digest = hashlib.sha256(consent.encode(errors="replace")).hexdigest()
     if card.get("consent_hash") != digest:
         raise PackageRefused(name, "its consent is not the one its card names (SHA-256)")
     try:

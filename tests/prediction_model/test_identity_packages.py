@@ -87,8 +87,11 @@ def test_a_listed_file_outside_is_refused(copy: Copy, tokens: TokenVerifier) -> 
         ({"kind": "celebrity"}, "kind"),
         ({"engine": "gan", "engines": ["gan"]}, "engines"),
         ({"engine": "onnx"}, "engines"),
+        ({"engines": [["photo"]]}, "engines"),
+        ({"engines": [{"photo": 1}, "photo"]}, "engines"),
         ({"live_parts": ["nose"]}, "live_parts"),
         ({"live_parts": "eyes"}, "live_parts"),
+        ({"live_parts": [["eyes"]]}, "live_parts"),
         ({"kind": "self"}, "consent"),
         ({"kind": "release", "consent": "a.b.c", "consent_hash": "0"}, "consent"),
         ({"consent": "a.b.c"}, "synthetic"),
@@ -99,6 +102,23 @@ def test_a_card_that_does_not_hold_is_refused(
 ) -> None:
     with pytest.raises(PackageRefused, match=reason):
         read_package(copy(**changes), tokens)
+
+
+def test_a_card_nested_too_deep_to_be_read_is_refused(copy: Copy, tokens: TokenVerifier) -> None:
+    folder = copy()
+    for depth in (30_000, 900):
+        card = '{"format": 1, "id": "p2", "kind": "synthetic", "engines": ' + "[" * depth + "]" * depth + "}"
+        (folder / CARD).write_text(card)
+        with pytest.raises(PackageRefused):
+            read_package(folder, tokens)
+
+
+def test_a_consent_that_is_no_text_is_refused(copy: Copy, tokens: TokenVerifier) -> None:
+    folder = copy()
+    card = {**json.loads((folder / CARD).read_text()), "kind": "self", "consent": "\ud800"}
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(PackageRefused, match="consent"):
+        read_package(folder, tokens)
 
 
 @pytest.mark.parametrize(
