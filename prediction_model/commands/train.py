@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prediction_model.commands import number, whole
 from prediction_model.errors import TrainingDataRefused
 from prediction_model.identities.package import IDENTITY_ID, KINDS
-from prediction_model.training.backend import PRECISIONS, prepare
+from prediction_model.training.backend import PRECISIONS, check_tensorflow, prepare
 from prediction_model.training.identity import Identity
 from prediction_model.training.presets import NAMES, ORIGINAL
 
@@ -84,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     identity = None if arguments.form == "actors" else identity_of(arguments)
     if not arguments.data.exists():
         raise TrainingDataRefused(f"There is no {arguments.data}: name what to train on.")
+    if identity is not None and not arguments.no_package:
+        check_tensorflow("The package that `train` ends with (--no-package: without one)")
     backend = prepare(arguments.precision, arguments.seed, arguments.threads)
     from prediction_model.training import original
     from prediction_model.training.recipes import Setup, shared_weights

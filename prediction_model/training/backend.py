@@ -57,7 +57,7 @@ def prepare(precision: str = "auto", seed: int = 0, threads: int | None = None) 
 def check_tensorflow(what: str) -> None:
     """Raises ExtraMissing, for `what`, where TensorFlow and Keras are not installed. Changes nothing."""
     if find_spec("keras") is None or find_spec("tensorflow") is None:
-        raise ExtraMissing(what, "TensorFlow", "train")
+        raise ExtraMissing(what, "TensorFlow with Keras", "train")
 
 
 def require_tensorflow() -> None:

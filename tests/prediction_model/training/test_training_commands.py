@@ -81,6 +81,20 @@ def test_training_without_its_tools_names_them(tmp_path: Path) -> None:
     assert package in ran.stderr and "python3 run.py --train" in ran.stderr
 
 
+def test_a_package_that_could_not_be_written_is_told_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = ("tensorflow", "abacus")
+    monkeypatch.setattr("prediction_model.training.backend.find_spec", lambda name: None if name in absent else name)
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    (tmp_path / "face.jpg").touch()
+    command = ["train", "photo", str(tmp_path / "face.jpg"), str(tmp_path / "run"), *IDENTITY]
+    assert main(command) == 1
+    assert re.search(r"package .*--no-package.* needs TensorFlow with Keras", said(capsys))
+    assert main([*command, "--no-package"]) == 1
+    assert "Training needs abacus" in said(capsys), "whatever trains is enough"
+
+
 @pytest.mark.skipif(
     find_spec("tensorflow") is None, reason="TensorFlow is not installed: `python3 run.py --train` does"
 )
