@@ -17,7 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from prediction_model.commands import whole
 from prediction_model.engines.base import SwapEngine
+from prediction_model.errors import PredictionError
 from prediction_model.options import FrameOptions
 from prediction_model.pipeline import FrameRequest
 from prediction_model.prediction import ModelPrediction
@@ -31,7 +33,8 @@ SIZE = (640, 480)
 QUALITY = 90
 STAGES = ("decode", "find", "swap", "paste", "label", "encode")
 WARM_UP = 5
-"""Frames that are not counted."""
+"""Frames of each clip that are not counted."""
+MOST_FRAMES = 100_000
 
 
 class Timed:
@@ -53,17 +56,25 @@ class Timed:
 def run(data: Path | None, arguments: Sequence[str] = ()) -> Mapping[str, float]:
     """See `benchmarks`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pipeline")
-    parser.add_argument("--frames", type=int, default=240, help="frames per engine")
+    parser.add_argument("--frames", type=whole(1, MOST_FRAMES), default=240, help="frames measured per engine")
     parser.add_argument("--identity", default="p1")
     parser.add_argument("--engine", action="append", help="one engine; default: all of the identity")
     options = parser.parse_args(arguments)
     clips = sorted((data / "clips").glob("*.mkv")) if data else sorted(WEARERS.glob("*.mp4"))
-    sessions = [read_clip(clip, -(-options.frames // len(clips))) for clip in clips]
+    if not clips:
+        parser.error(f"--data: expected clips/*.mkv in {data}, found none; leave it out to measure on the wearers")
     model = ModelPrediction.from_path(GALLERY, Settings())
-    engines = options.engine or list(model.identities.get(options.identity).engines)
+    try:
+        sessions = [read_clip(clip, WARM_UP + -(-options.frames // len(clips))) for clip in clips]
+        package = model.identities.get(options.identity)
+        engines = options.engine or list(package.engines)
+        if unknown := set(engines) - set(package.engines):
+            raise ValueError(f"--engine: expected some of {', '.join(package.engines)}, received {min(unknown)}")
+    except (ValueError, PredictionError) as error:
+        parser.error(str(error))
     results: dict[str, float] = {}
     for engine in engines:
-        print(f"{engine}: {sum(map(len, sessions))} frames", file=sys.stderr)
+        print(f"{engine}: {sum(map(len, sessions)) - WARM_UP * len(sessions)} frames", file=sys.stderr)
         results |= {
             f"{engine}.{name}": value for name, value in measure(model, options.identity, engine, sessions).items()
         }
@@ -71,7 +82,11 @@ def run(data: Path | None, arguments: Sequence[str] = ()) -> Mapping[str, float]
 
 
 def read_clip(path: Path, frames: int) -> list[bytes]:
-    """The first `frames` of a clip, as JPEGs of 640×480; it starts again where it is too short."""
+    """The first `frames` of a clip, as JPEGs of 640×480; it starts again where it is too short.
+
+    Raises:
+        ValueError: it has none that can be read.
+    """
     clip = cv2.VideoCapture(str(path))
     found: list[bytes] = []
     while len(found) < frames:
@@ -79,6 +94,8 @@ def read_clip(path: Path, frames: int) -> list[bytes]:
         if not more:
             break
         found.append(cv2.imencode(".jpg", cv2.resize(frame, SIZE), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())
+    if not found:
+        raise ValueError(f"Expected a film, and {path} has no frame that can be read: replace or remove it.")
     return (found * -(-frames // len(found)))[:frames]
 
 
