@@ -1,7 +1,8 @@
 """`trainings`: a model trained on an enrolled photograph, in the background, one at a time on this machine.
 
 A training is a folder: `training.json` (what is told of it), `run` (the trainer's own) and `made` (the package it
-writes); when it has ended only its last preview is left of them. The work is done by `python -m prediction_model train
+writes); when it has ended only its last preview is left of them. Who watches over it holds a lock on the folder, which
+goes with the process however it ends. The work is done by `python -m prediction_model train
 photo`, a process of its own that a thread of the service watches, and then by `comparison`, which measures whether what
 was trained is better than the photograph: only then it is used. The folder is the only state, so that every worker of
 the service tells the same.
@@ -87,8 +88,6 @@ class Training:
     """The identity's, the one in use first, where the training changed them."""
     model: str | None = None
     """SHA-256 of the decoder that came into use."""
-    worker: int = 0
-    """The process that watches over it."""
 
 
 class Trainings:
@@ -126,17 +125,22 @@ class Trainings:
         if len(waiting) >= MOST_WAITING:
             raise TooManyTrainings(f"{len(waiting)} trainings wait already: try again when one is done.")
         self.forget(package.id)
-        training = Training(secrets.token_hex(8), package.id, worker=os.getpid())
+        training = Training(secrets.token_hex(8), package.id)
         folder = self._folder / training.training
+        watch = None
         try:
             folder.mkdir(parents=True, mode=0o700)
+            watch = os.open(folder, os.O_RDONLY)
+            fcntl.flock(watch, fcntl.LOCK_EX)
             shutil.copyfile(package.folder / FACE, folder / FACE)
             self._write(folder, training)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if watch is not None:
+                os.close(watch)
             raise StoreUnreachable(str(self._folder), error) from error
-        watcher = threading.Thread(target=self._watch, args=(folder, training, package), name="training", daemon=True)
-        watcher.start()
+        todo = (folder, training, package, watch)
+        threading.Thread(target=self._watch, args=todo, name="training", daemon=True).start()
         return training
 
     def get(self, training: str) -> JsonObject:
@@ -145,9 +149,7 @@ class Trainings:
         found = self._read(folder) if TRAINING_ID.fullmatch(training) else None
         if found is None:
             raise UnknownTraining(f"No training {training[:32]!r} is known here.")
-        told = asdict(found)
-        del told["worker"]
-        return {**told, "preview": any((folder / place / PREVIEW).is_file() for place in PREVIEW_PLACES)}
+        return {**asdict(found), "preview": any((folder / place / PREVIEW).is_file() for place in PREVIEW_PLACES)}
 
     def preview(self, training: str) -> bytes:
         """The last sheet of `training`, JPEG. Raises UnknownTraining where there is none."""
@@ -172,9 +174,14 @@ class Trainings:
 
     def _sweep(self) -> None:
         """Leave nothing of trainings that ended with the service that watched them, but what is told of them."""
-        for folder in self._folders():
+        for folder in self._folder.glob("*/"):
+            if _watched(folder):
+                continue
             found = self._read(folder)
-            if found is not None and found.state in ("done", "failed"):
+            if found is None or not TRAINING_ID.fullmatch(folder.name):
+                # Not begun to its end, or not deleted to its end.
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
                 _tidy(folder)
                 self._write(folder, found)
 
@@ -182,11 +189,12 @@ class Trainings:
         return sorted(path.parent for path in self._folder.glob(f"*/{STATE}"))
 
     def _read(self, folder: Path) -> Training | None:
+        watched = _watched(folder)  # before it is read: who watches over it writes how it ended, and then lets go
         try:
             found = Training(**json.loads((folder / STATE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        if found.state in ("queued", "running") and not _alive(found.worker):
+        if found.state in ("queued", "running") and not watched:
             return replace(found, state="failed", reason="The service was stopped meanwhile: start the training again.")
         return found
 
@@ -195,8 +203,9 @@ class Trainings:
         partial.write_text(json.dumps(asdict(training)), encoding="utf-8")
         os.replace(partial, folder / STATE)
 
-    def _watch(self, folder: Path, training: Training, package: IdentityPackage) -> None:
-        """In a thread: wait for the turn, run the training, put what it made in place."""
+    def _watch(self, folder: Path, training: Training, package: IdentityPackage, watch: int) -> None:
+        """In a thread: wait for the turn, run the training, put what it made in place; then close `watch`, which holds
+        the folder's lock."""
         try:
             with (self._folder / ".turn").open("w") as turn:
                 while not _lock(turn):
@@ -216,7 +225,10 @@ class Trainings:
                 LOG.exception("a training failed: %s", type(error).__name__)
                 self._give_up(folder, replace(training, state="failed", reason="The training failed: start it again."))
         finally:
-            _tidy(folder)
+            try:
+                _tidy(folder)
+            finally:
+                os.close(watch)
 
     def _give_up(self, folder: Path, training: Training) -> None:
         _tidy(folder)  # before anything is written: a full disk may be why it failed
@@ -353,12 +365,19 @@ def _tidy(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
+def _watched(folder: Path) -> bool:
+    """Whether a process watches over the training: a process id would say little, another may have it by now."""
     try:
-        os.kill(process, 0)
+        found = os.open(folder, os.O_RDONLY)
     except OSError:
         return False
-    return True
+    try:
+        fcntl.flock(found, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(found)
+    return False
 
 
 def _last_line(log: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -38,8 +39,10 @@ def begin_training(services: Services, identity: str) -> Callable[[str], None]:
     training = secrets.token_hex(8)
     path = Path(services.prediction.environment["FACESWAP_TRAININGS"]) / training / "training.json"
     path.parent.mkdir(parents=True)
-    state = {"training": training, "identity": identity, "state": "running", "step": 7, "worker": os.getpid()}
+    state = {"training": training, "identity": identity, "state": "running", "step": 7}
     path.write_text(json.dumps(state))
+    # Held for as long as these tests run: somebody watches over it.
+    fcntl.flock(os.open(path.parent, os.O_RDONLY), fcntl.LOCK_EX)
     with closing(database(services)) as rows, rows:
         rows.execute(
             "INSERT INTO identities_training (identity_id, owner, training, outcome, reason, model, started) "

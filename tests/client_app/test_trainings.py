@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -133,8 +134,10 @@ def noted(client: Client, identity: str, **fields: Any) -> Path:
     (folder / "run").mkdir(parents=True)
     (folder / "run" / "weights.npz").write_bytes(b"weights")
     (folder / "run" / "preview.jpg").write_bytes(SHEET)
-    state = {"training": training, "identity": identity, "state": "running", "worker": os.getpid(), **fields}
+    state = {"training": training, "identity": identity, "state": "running", **fields}
     (folder / "training.json").write_text(json.dumps(state))
+    # Held for as long as these tests run: somebody watches over it.
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
     with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
         database.execute(
             "INSERT INTO identities_training (identity_id, owner, training, outcome, reason, model, started) "

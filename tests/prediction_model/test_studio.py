@@ -124,22 +124,41 @@ def test_a_restart_leaves_no_face_of_an_enrolment_that_was_killed(
 
 def note(folder: Path, training: str, **fields: Any) -> None:
     (folder / training).mkdir(parents=True)
-    state = {"training": training, "identity": "me", "state": "running", "progress": 0.5, "worker": os.getpid()}
+    state = {"training": training, "identity": "me", "state": "running", "progress": 0.5}
     (folder / training / STATE).write_text(json.dumps({**state, **fields}))
 
 
+HOLDER = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print(flush=True)
+sys.stdin.read()
+"""
+"""Watches over the training in a folder, as another worker does, until it is killed."""
+
+
 def test_a_training_whose_service_was_stopped_has_failed(room: Room) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for training, worker in (("0" * 16, gone.pid), ("1" * 16, os.getpid())):
-        note(room.trainings, training, worker=worker)
+    unbegun = room.trainings / ("2" * 16)
+    unbegun.mkdir(parents=True)
+    (unbegun / "face.jpg").write_bytes(b"a face")
+    for training in ("0" * 16, "1" * 16):
+        note(room.trainings, training)
         (room.trainings / training / "run").mkdir()
         (room.trainings / training / "run" / "weights.npz").write_bytes(b"weights")
-    trainings = Trainings(room.trainings, room.enrolment, 60)
-    stopped, running = trainings.get("0" * 16), trainings.get("1" * 16)
-    assert stopped["state"] == "failed" and "start the training again" in stopped["reason"]
-    assert (running["state"], running["progress"], running["preview"]) == ("running", 0.5, False)
-    assert [path.parts[-3] for path in room.trainings.rglob("weights.npz")] == ["1" * 16], "weights of the other one"
+    command = [sys.executable, "-c", HOLDER, str(room.trainings / ("1" * 16))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"\n"
+        trainings = Trainings(room.trainings, room.enrolment, 60)
+        stopped, running = trainings.get("0" * 16), trainings.get("1" * 16)
+        assert stopped["state"] == "failed" and "start the training again" in stopped["reason"]
+        assert (running["state"], running["progress"], running["preview"]) == ("running", 0.5, False)
+        assert [path.parts[-3] for path in room.trainings.rglob("weights.npz")] == ["1" * 16], "of the other one"
+        assert not unbegun.exists(), "a face that no training has"
+        holder.kill()
+        holder.wait()
+    assert trainings.get("1" * 16)["state"] == "failed"
+    Trainings(room.trainings, room.enrolment, 60)
+    assert not list(room.trainings.rglob("weights.npz"))
 
 
 def test_an_identitys_trainings_go_with_it(room: Room) -> None:
