@@ -5,11 +5,13 @@ A package whose hashes, kind or consent do not hold is refused, with the reason.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as shown
@@ -60,11 +62,31 @@ class IdentityPackage:
 
 
 def read_package(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
-    """Read and check the package in `folder`.
+    """Read and check the package in `folder`; where it is just being changed, afterwards.
 
     Raises:
         PackageRefused: it does not hold; the message says why.
     """
+    with locked(folder, fcntl.LOCK_SH):
+        return _read(folder, tokens)
+
+
+@contextmanager
+def locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold the lock of a package's folder, `LOCK_SH` to read it and `LOCK_EX` to change it, that none is read half
+    changed. Without one where there is no folder, or where its file system knows no locks."""
+    opened = None
+    try:
+        with suppress(OSError):
+            opened = os.open(folder, os.O_RDONLY)
+            fcntl.flock(opened, how)
+        yield
+    finally:
+        if opened is not None:
+            os.close(opened)
+
+
+def _read(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
     name = folder.name
     try:
         raw = (folder / CARD).read_bytes()

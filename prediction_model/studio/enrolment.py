@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import shutil
 import tempfile
@@ -33,6 +34,7 @@ from prediction_model.identities.package import (
     LICENCES,
     PORTRAIT,
     IdentityPackage,
+    locked,
     read_package,
     write_card,
 )
@@ -48,7 +50,9 @@ LEAST_FACE = 120
 """Pixels from forehead to chin."""
 TOLD = ("engine", "engines", "live_parts", "metrics", "training")
 """What a card says of trained files."""
-PARTIAL = ".partial-"
+PARTIAL = ".faceswap-partial-"
+CHANGE = ".change"
+"""A folder in a package: its next files, all of them."""
 LEFT_SECONDS = 600.0
 """A package in the making that is older was left by a process that was killed: it takes a second or two."""
 LARGEST_YAW, LARGEST_PITCH = 25.0, 25.0
@@ -67,6 +71,7 @@ class Enrolment:
 
     def __init__(self, place: str, gallery: Path, identities: IdentityStore, tokens: TokenVerifier) -> None:
         self._place = place
+        self._near = None if "://" in place else Path(place)
         self._gallery = gallery
         self._identities = identities
         self._tokens = tokens
@@ -159,9 +164,10 @@ class Enrolment:
         else:
             folder = Path(self._place) / identity
             try:
-                # The card first: from here on nobody is served it, whatever becomes of the rest.
-                (folder / CARD).unlink(missing_ok=True)
-                shutil.rmtree(folder)
+                with locked(folder, fcntl.LOCK_EX):
+                    # The card first: from here on nobody is served it, whatever becomes of the rest.
+                    (folder / CARD).unlink(missing_ok=True)
+                    shutil.rmtree(folder)
             except FileNotFoundError:
                 pass
             except OSError as error:
@@ -169,13 +175,14 @@ class Enrolment:
         self._identities.forget(identity)
 
     def _sweep(self) -> None:
-        """Delete the faces that a killed process left half-enrolled."""
-        if "://" in self._place:
-            return
-        for left in Path(self._place).glob(f"{PARTIAL}*"):
+        """Delete the faces that a killed process left half-enrolled, and end the changes that it left half-made."""
+        for left in Path(self._near or tempfile.gettempdir()).glob(f"{PARTIAL}*"):
             with suppress(FileNotFoundError):  # another worker sweeps as well
                 if time.time() - left.stat().st_mtime > LEFT_SECONDS:
                     shutil.rmtree(left, ignore_errors=True)
+        for change in self._near.glob(f"*/{CHANGE}") if self._near else ():
+            with locked(change.parent, fcntl.LOCK_EX), suppress(OSError):  # one that fails holds up no other
+                _change(change.parent)
 
     def _has(self, identity: str) -> bool:
         try:
@@ -197,11 +204,11 @@ class Enrolment:
     @contextmanager
     def _new(self, identity: str) -> Iterator[Path]:
         """A folder for a package in the making, on the store's own disk where it has one; gone afterwards."""
-        near = None if "://" in self._place else Path(self._place)
+        self._sweep()
         try:
-            if near is not None:
-                near.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=near) as parent:
+            if self._near is not None:
+                self._near.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=self._near) as parent:
                 folder = Path(parent) / identity
                 folder.mkdir()
                 yield folder
@@ -227,9 +234,10 @@ class Enrolment:
         # The temporary folder is cleared of what is no longer in it without complaint.
 
     def _overwrite(self, folder: Path, identity: str) -> None:
-        """Put the package's files in place, the card last: it is the card that tells the readers of a change."""
-        paths = sorted(folder.iterdir(), key=lambda path: path.name == CARD)
-        if "://" in self._place:
+        """Put the package's files in place, the card last: it is the card that tells the readers of a change. In a
+        folder none is read meanwhile, and a change that is cut off is made to its end at the next start."""
+        if self._near is None:
+            paths = _card_last(folder)
             filesystem, root = self._remote()
             try:
                 filesystem.makedirs(f"{root}/{identity}", exist_ok=True)
@@ -238,14 +246,28 @@ class Enrolment:
             except ValueError as error:
                 raise StoreUnreachable(self._place, error) from error
             return
-        for path in paths:
-            path.replace(Path(self._place) / identity / path.name)
+        package = self._near / identity
+        with locked(package, fcntl.LOCK_EX):
+            folder.replace(package / CHANGE)
+            _change(package)
 
     def _remote(self) -> tuple[Any, str]:
         import fsspec
 
         filesystem, root = fsspec.core.url_to_fs(self._place)
         return filesystem, str(root).rstrip("/")
+
+
+def _change(package: Path) -> None:
+    """Make the change that lies ready in `package`; its lock is held."""
+    # Without a card it was deleted, or is: that goes on.
+    for path in _card_last(package / CHANGE) if (package / CARD).is_file() else ():
+        path.replace(package / path.name)
+    shutil.rmtree(package / CHANGE)
+
+
+def _card_last(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda path: path.name == CARD)
 
 
 def _one_face(picture: BgrFrame, finder: FaceFinder) -> Mesh:

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from prediction_model.errors import UnknownIdentity, UnknownTraining
+from prediction_model.errors import PackageRefused, UnknownIdentity, UnknownTraining
 from prediction_model.faces.finder import FaceFinder
-from prediction_model.identities.package import CARD, IdentityPackage
+from prediction_model.identities.package import CARD, IdentityPackage, read_package
 from prediction_model.identities.store import IdentityStore
 from prediction_model.studio.comparison import FEWEST_PAIRS, Comparison, Swapped, compare, expression_errors, judge
-from prediction_model.studio.enrolment import Enrolment
+from prediction_model.studio.enrolment import CHANGE, PARTIAL, Enrolment
 from prediction_model.studio.trainings import STATE, Trainings
 from prediction_model.tokens import TokenVerifier
 from prediction_model.types import PARTS
@@ -108,18 +110,75 @@ def test_training_does_not_bring_a_deleted_identity_back(room: Room, tmp_path: P
         room.identities.get("me")
 
 
-def test_a_restart_leaves_no_face_of_an_enrolment_that_was_killed(
-    gallery: Path, tmp_path: Path, finder: FaceFinder
-) -> None:
-    left, present = (tmp_path / "store" / f".partial-{name}" / "me" for name in ("left", "present"))
-    for folder in (left, present):
-        folder.mkdir(parents=True)
-        (folder / "face.jpg").write_bytes(b"a face")
-    hour_ago = time.time() - 3600
-    os.utime(left.parent, (hour_ago, hour_ago))
+def test_nobody_is_refused_a_package_that_is_being_improved(gallery: Path, tmp_path: Path, finder: FaceFinder) -> None:
+    room = Room(str(tmp_path / "store"), gallery, tmp_path, finder)
+    folder = room.enrol().folder
+    made = room.trained(tmp_path / "made")
+    stop, models = threading.Event(), set[str | None]()
+    refused: list[PackageRefused] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                models.add(read_package(folder, room.tokens).card["files"].get("decoder.tflite"))
+            except PackageRefused as error:
+                refused.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(12):
+            (made / "decoder.tflite").write_bytes(bytes([number]) * 100_000)
+            room.enrolment.improve("me", made, TRAINED_CARD)
+    finally:
+        stop.set()
+        reader.join()
+    assert not refused, refused[0]
+    assert len(models) > 2, "it read before, between and after"
+    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_restart_ends_an_improvement_that_was_killed(gallery: Path, tmp_path: Path, finder: FaceFinder) -> None:
+    room = Room(str(tmp_path / "store"), gallery, tmp_path, finder)
+    folder = room.enrol().folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    room.enrolment.improve("me", room.trained(tmp_path / "made"), TRAINED_CARD)
+    (folder / CHANGE).mkdir()
+    (folder / CARD).rename(folder / CHANGE / CARD)
+    (folder / CARD).write_bytes(before[CARD])
+    with pytest.raises(PackageRefused):
+        read_package(folder, room.tokens)
     Room(str(tmp_path / "store"), gallery, tmp_path, finder)
-    assert not left.parent.exists()
+    assert read_package(folder, room.tokens).engine == "autoencoder"
+    assert not (folder / CHANGE).exists()
+    (folder / CARD).rename(tmp_path / "aside")
+    (folder / CHANGE).mkdir()
+    (tmp_path / "aside").rename(folder / CHANGE / CARD)
+    Room(str(tmp_path / "store"), gallery, tmp_path, finder)
+    assert not list(folder.rglob(CARD)), "one that was being deleted does not come back"
+
+
+@pytest.mark.parametrize("store", ["folder", "url"])
+def test_no_face_is_left_of_an_enrolment_that_was_killed(
+    store: str, gallery: Path, tmp_path: Path, finder: FaceFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    place = tmp_path / "store" if store == "folder" else tmp_path / "temporary"
+
+    def leave(name: str, age: float) -> Path:
+        parent = place / f"{PARTIAL}{name}"
+        (parent / "me").mkdir(parents=True)
+        (parent / "me" / "face.jpg").write_bytes(b"a face")
+        os.utime(parent, (time.time() - age, time.time() - age))
+        return parent
+
+    left, present = leave("left", 3600), leave("present", 0)
+    room = Room(str(tmp_path / "store") if store == "folder" else f"file://{tmp_path}/store", gallery, tmp_path, finder)
+    assert not left.exists()
     assert present.exists(), "somebody enrols at this moment"
+    os.utime(present, (0, 0))
+    room.enrol()
+    assert not present.exists(), "looked for at the next enrolment too"
 
 
 def note(folder: Path, training: str, **fields: Any) -> None:
