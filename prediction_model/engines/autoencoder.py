@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
+from prediction_model.engines.occlusion import believed
 from prediction_model.errors import EngineFileRefused
 from prediction_model.types import PARTS, AlignedFace, Part, SwappedFace
 
@@ -108,13 +109,19 @@ class AutoencoderEngine:
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
         """Swap each of `faces`; their crops are float32 [S, S, 3] RGB in [0, 1]."""
-        encoder, decoder = self._encoder(), self._decoder()
         swapped = []
         for face in faces:
-            features = dict(zip(self._features, encoder({"crop": face.crop[None]}), strict=True))
-            made = decoder({**features, **self._maps})[0][0]
-            swapped.append(SwappedFace(np.ascontiguousarray(made[..., :3]), np.ascontiguousarray(made[..., 3])))
+            made = self.network(face)
+            mask = believed(np.ascontiguousarray(made[..., 3]), face.mesh)
+            swapped.append(SwappedFace(np.ascontiguousarray(made[..., :3]), mask))
         return swapped
+
+    def network(self, face: AlignedFace) -> FloatArray:
+        """What the network itself makes of `face`: float32 [S, S, 4], RGB and mask in [0, 1]."""
+        encoder, decoder = self._encoder(), self._decoder()
+        features = dict(zip(self._features, encoder({"crop": face.crop[None]}), strict=True))
+        made: FloatArray = decoder({**features, **self._maps})[0][0]
+        return made
 
     def _encoder(self) -> _Network:
         networks = _shared if self._own_encoder is None else self._networks

@@ -125,10 +125,10 @@ def checked_faces(size: int) -> list[AlignedFace]:
 def served_and_trained(
     engine: AutoencoderEngine, model: keras.Model, identity: int, faces: list[AlignedFace]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """What the engine and what the model make of `faces`: float32 [n, S, S, 3 or 4], twice."""
+    """What the engine's network and what the model make of `faces`: float32 [n, S, S, 3 or 4], twice."""
     crops = np.stack([face.crop for face in faces])
     wanted = swap_in_parts(model, crops, np.full(len(faces), identity, np.int32))
-    served = [np.dstack([made.face, made.mask]) for made in engine.swap(faces)]
+    served = [engine.network(face) for face in faces]
     return np.stack(served)[..., : wanted.shape[-1]], wanted
 
 
