@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 import tempfile
 import threading
@@ -23,6 +24,7 @@ LOG = logging.getLogger(__name__)
 
 CACHE = ROOT / "var" / "cache" / "identities"
 MAX_PACKAGE_FILES = 16
+SHA256 = re.compile(r"[0-9a-f]{64}")
 ASK_EVERY_SECONDS = 1.0
 """How long what a URL's store said of an identity is believed: it cannot be asked for every frame. A running session
 wears a changed package, and loses a deleted one, that much later."""
@@ -200,9 +202,14 @@ class IdentityStore:
                 partial = Path(parent) / identity
                 partial.mkdir()
                 (partial / CARD).write_bytes(card)
-                for name in _files_of(identity, card):
-                    with suppress(FileNotFoundError):  # the package is refused for it when it is read
-                        (partial / name).write_bytes(filesystem.cat_file(f"{source}/{name}"))
+                for name, digest in _files_of(identity, card).items():
+                    # What is not there, or another file, the package is refused for when it is read.
+                    for stored in (name, changed_name(name, digest)):
+                        with suppress(FileNotFoundError):
+                            content = filesystem.cat_file(f"{source}/{stored}")
+                            (partial / name).write_bytes(content)
+                            if hashlib.sha256(content).hexdigest() == digest:
+                                break
                 partial.replace(kept)
         except (OSError, ValueError) as error:
             if (kept / CARD).is_file():
@@ -211,17 +218,29 @@ class IdentityStore:
         return kept
 
 
-def _files_of(identity: str, card: bytes) -> list[str]:
-    """The files that the card lists; what else lies there is of an unfinished change. Raises PackageRefused."""
+def changed_name(name: str, digest: str) -> str:
+    """What a package's file is called behind a URL after a change, by its SHA-256: beside the one before, so that who
+    reads the card before finds its files."""
+    return f"{name}.{digest}"
+
+
+def _files_of(identity: str, card: bytes) -> dict[str, str]:
+    """The files that the card lists, with their SHA-256; what else lies there is of another card. Raises
+    PackageRefused."""
     try:
-        names = list(json.loads(card)["files"])
+        files = json.loads(card)["files"]
+        names = dict(files) if isinstance(files, dict) else None
     except (ValueError, TypeError, KeyError, RecursionError):
+        names = None
+    if names is None:
         raise PackageRefused(identity, f"its {CARD} is not a JSON object that lists its files") from None
     if len(names) > MAX_PACKAGE_FILES:
         raise PackageRefused(identity, f"it has {len(names)} files, expected at most {MAX_PACKAGE_FILES}")
-    for name in names:
-        if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
-            raise PackageRefused(identity, f"its {CARD} lists {str(name)[:64]!r}, which is no file name")
+    for name, digest in names.items():
+        if not FILE_NAME.fullmatch(name):
+            raise PackageRefused(identity, f"its {CARD} lists {name[:64]!r}, which is no file name")
+        if not isinstance(digest, str) or not SHA256.fullmatch(digest):
+            raise PackageRefused(identity, f"its {CARD} lists {name} without its SHA-256")
     return names
 
 

@@ -36,10 +36,11 @@ from prediction_model.identities.package import (
     IdentityPackage,
     locked,
     read_package,
+    sha256,
     write_card,
 )
 from prediction_model.identities.portrait import write_pictures
-from prediction_model.identities.store import IdentityStore
+from prediction_model.identities.store import IdentityStore, changed_name
 from prediction_model.tokens import TokenVerifier
 from prediction_model.types import BgrFrame, Mesh
 
@@ -140,7 +141,7 @@ class Enrolment:
                     shutil.copyfile(path, made / path.name)
             write_card(made, {**package.card, **told})
             read_package(made, self._tokens)
-            self._overwrite(made, identity)
+            self._overwrite(made, identity, package.card["files"])
         self._identities.forget(identity)
 
     def remove(self, identity: str) -> None:
@@ -218,7 +219,7 @@ class Enrolment:
     def _publish(self, folder: Path, identity: str) -> None:
         if "://" in self._place:
             try:
-                self._overwrite(folder, identity)
+                self._overwrite(folder, identity, {})
             except (OSError, StoreUnreachable):
                 # Without a card nobody is served it; nor shall the face stay there.
                 with suppress(PredictionError, OSError):
@@ -233,16 +234,29 @@ class Enrolment:
             raise
         # The temporary folder is cleared of what is no longer in it without complaint.
 
-    def _overwrite(self, folder: Path, identity: str) -> None:
-        """Put the package's files in place, the card last: it is the card that tells the readers of a change. In a
-        folder none is read meanwhile, and a change that is cut off is made to its end at the next start."""
+    def _overwrite(self, folder: Path, identity: str, before: Mapping[str, str]) -> None:
+        """Put the package's files in place, the card last: it is the card that tells the readers of a change.
+
+        In a folder none is read meanwhile, and a change that is cut off is made to its end at the next start. Behind a
+        URL the files of the card `before`, by their SHA-256, stay beside the changed ones until the next change.
+        """
         if self._near is None:
-            paths = _card_last(folder)
             filesystem, root = self._remote()
+            place = f"{root}/{identity}"
             try:
-                filesystem.makedirs(f"{root}/{identity}", exist_ok=True)
-                for path in paths:
-                    filesystem.pipe_file(f"{root}/{identity}/{path.name}", path.read_bytes())
+                filesystem.makedirs(place, exist_ok=True)
+                for path in _card_last(folder):
+                    digest = sha256(path)
+                    if before.get(path.name) != digest:
+                        changed = before and path.name != CARD
+                        name = changed_name(path.name, digest) if changed else path.name
+                        filesystem.pipe_file(f"{place}/{name}", path.read_bytes())
+                after = {path.name: sha256(path) for path in folder.iterdir()}
+                used = {changed_name(*file) for files in (before, after) for file in files.items()}
+                for path in filesystem.ls(place, detail=False, refresh=True):
+                    stored = str(path).rsplit("/", 1)[-1]
+                    if stored not in {*after, *used}:
+                        filesystem.rm_file(f"{place}/{stored}")
             except ValueError as error:
                 raise StoreUnreachable(self._place, error) from error
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from prediction_model.errors import PackageRefused, UnknownIdentity, UnknownTraining
+from prediction_model.errors import PackageRefused, PredictionError, UnknownIdentity, UnknownTraining
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.identities.package import CARD, IdentityPackage, read_package
 from prediction_model.identities.store import IdentityStore
@@ -47,6 +48,7 @@ class Room:
     """A store of enrolled identities, with one in it."""
 
     def __init__(self, place: str, gallery: Path, folder: Path, finder: FaceFinder) -> None:
+        self.place = place
         self.signer = Signer()
         self.tokens = TokenVerifier(self.signer.verify_key)
         self.identities = IdentityStore([gallery, place], self.tokens, folder / "cache", ask_every=0)
@@ -110,18 +112,28 @@ def test_training_does_not_bring_a_deleted_identity_back(room: Room, tmp_path: P
         room.identities.get("me")
 
 
-def test_nobody_is_refused_a_package_that_is_being_improved(gallery: Path, tmp_path: Path, finder: FaceFinder) -> None:
-    room = Room(str(tmp_path / "store"), gallery, tmp_path, finder)
+def test_nobody_is_refused_a_package_that_is_being_improved(room: Room, tmp_path: Path) -> None:
     folder = room.enrol().folder
     made = room.trained(tmp_path / "made")
+    url = room.place if "://" in room.place else None
     stop, models = threading.Event(), set[str | None]()
-    refused: list[PackageRefused] = []
+    refused: list[PredictionError] = []
+    turns = threading.Semaphore(0)
+
+    def package(number: int) -> IdentityPackage:
+        """As a worker reads it that has no copy yet."""
+        if url is None:
+            return read_package(folder, room.tokens)
+        return IdentityStore([url], room.tokens, tmp_path / "caches" / str(number), ask_every=0).get("me")
 
     def read() -> None:
-        while not stop.is_set():
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            turns.release()
             try:
-                models.add(read_package(folder, room.tokens).card["files"].get("decoder.tflite"))
-            except PackageRefused as error:
+                models.add(package(number).card["files"].get("decoder.tflite"))
+            except PredictionError as error:
                 refused.append(error)
 
     reader = threading.Thread(target=read)
@@ -130,12 +142,19 @@ def test_nobody_is_refused_a_package_that_is_being_improved(gallery: Path, tmp_p
         for number in range(12):
             (made / "decoder.tflite").write_bytes(bytes([number]) * 100_000)
             room.enrolment.improve("me", made, TRAINED_CARD)
+            while turns.acquire(blocking=False):
+                pass
+            assert turns.acquire(timeout=20), "it reads no more"
     finally:
         stop.set()
         reader.join()
     assert not refused, refused[0]
     assert len(models) > 2, "it read before, between and after"
-    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
+    if url is None:
+        assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
+    else:
+        kept = fsspec.filesystem("memory").glob(f"/{tmp_path.name}/me/decoder.tflite*")
+        assert len(kept) == 2, "this one, and the one before, which somebody may be reading"
 
 
 def test_a_restart_ends_an_improvement_that_was_killed(gallery: Path, tmp_path: Path, finder: FaceFinder) -> None:
