@@ -17,7 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENV_FILE = ROOT / ".env"
 PREFIX = "FACESWAP_"
-LOGINS = ("open", "required")
+CHOICES = {"login": ("open", "required"), "releases": ("", "anyone", "staff")}
+"""What some texts may be."""
 DATABASE_CONNECT_SECONDS = 5
 """Deadline of a connection to PostgreSQL; the system's own would be minutes."""
 DATABASE_IDLE_SECONDS = 60
@@ -52,6 +53,9 @@ class Settings:
         (), "networks whose X-Forwarded-For is believed, comma-separated"
     )
     login: str = setting("open", "`required`: everything but the public pages asks for a login; `open`: nothing does")
+    releases: str = setting(
+        "", "who adds others by a signed release: `staff` or `anyone`; empty: anyone while `DEBUG` is on, else staff"
+    )
     login_failures: int = setting(5, "wrong passwords from one address after which it is locked out")
     login_lockout_minutes: int = setting(15, "for how long")
     visitor_sessions_per_hour: int = setting(60, "most sessions and pictures of one visitor who is not logged in")
@@ -64,6 +68,11 @@ class Settings:
     picture_bytes: int = setting(12 << 20, "largest picture that `POST /image` takes")
     export_bytes: int = setting(31 << 20, "largest snapshot or recording to sign or verify; App Engine takes 32 MB")
     export_certificate: str = setting("var/c2pa", "folder of `certificate.pem` and `key.pem`, which sign exports")
+
+    @property
+    def anyone_releases(self) -> bool:
+        """Whether every visitor may add somebody else by a release, whose document nobody here sees."""
+        return self.releases == "anyone" or (self.debug and not self.releases)
 
     @property
     def gallery_folder(self) -> Path:
@@ -114,8 +123,8 @@ def _parse(env: environ.Env, name: str, default: Any) -> Any:
             return env.bool(variable)
         if isinstance(default, str):
             text = env.str(variable).strip()
-            if name == "login" and text not in LOGINS:
-                raise ValueError(f"expected {' or '.join(LOGINS)}, received {text!r}")
+            if text not in CHOICES.get(name, (text,)):
+                raise ValueError(f"expected {' or '.join(filter(None, CHOICES[name]))}, received {text!r}")
             return text
         number = type(default)(env.str(variable))
         if not 0 < number < float("inf"):

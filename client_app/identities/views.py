@@ -50,13 +50,19 @@ def picture_of(request: HttpRequest) -> tuple[bytes, str]:
     return picture.read(), picture.content_type or "application/octet-stream"
 
 
+def may_release(request: HttpRequest) -> bool:
+    """Whether this visitor may add somebody else: a release's document is seen by nobody here."""
+    return FACESWAP.anyone_releases or bool(getattr(request.user, "is_staff", False))
+
+
 @require_GET
 @ensure_csrf_cookie
 @never_cache
 @tells_errors
 def enrol(request: HttpRequest) -> HttpResponseBase:
     """The page."""
-    return render(request, "identities/enrol.html", {"terms": TERMS, "identities": owned(request)})
+    about = {"terms": TERMS, "identities": owned(request), "may_release": may_release(request)}
+    return render(request, "identities/enrol.html", about)
 
 
 @require_POST
@@ -66,9 +72,13 @@ def enrolments(request: HttpRequest) -> HttpResponseBase:
     """Start a `self` enrolment, or make a `release` one: `kind`, `name`, `picture`, `agreed`, a release's fields."""
     if request.POST.get("agreed") != "yes":
         raise NotAllowed(_("Nobody's face is used without consent: agree first."))
+    by_release = request.POST.get("kind") == "release"
+    if by_release and not may_release(request):
+        raise NotAllowed(_("Only the operator's staff adds other people, by their release: add your own face."))
     visitor = visitor_of(request) or new_visitor()
+    limits.grant(request, visitor, secrets.token_hex(16), seconds=0)  # as often as pictures: each looks at a face
     name, (picture, media) = request.POST.get("name", ""), picture_of(request)
-    if request.POST.get("kind") == "release":
+    if by_release:
         fields = (request.POST.get(field, "") for field in ("subject", "document", "expires"))
         identity = enroller().release(visitor, name, picture, media, Release.read(*fields))
         response = JsonResponse({"identity": identity.pk}, status=201)

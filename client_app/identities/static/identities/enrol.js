@@ -41,7 +41,7 @@ function showKind() {
   for (const field of $("#release").querySelectorAll("input")) field.required = release;
   form.elements.agreed.checked = false;
 }
-for (const each of form.elements.kind) each.addEventListener("change", showKind);
+for (const each of form.querySelectorAll("input[name=kind]")) each.addEventListener("change", showKind);
 showKind();
 
 $("#picture").addEventListener("change", ({ target }) => {
