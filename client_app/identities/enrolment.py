@@ -106,6 +106,8 @@ class Enroller:
     def see(self, owner: str, enrolment_id: str, frame: bytes, media: str) -> tuple[LiveCheck, bool, Identity | None]:
         """One frame of the live check: how far it is, whether it was the same person, the identity once all is done."""
         _purge()
+        if not Enrolment.objects.filter(pk=enrolment_id, owner=owner).exists():  # before anything is looked at
+            raise NoSuchEnrolment(_("This enrolment has ended. Start it again."))
         faces = inspect(self._operator, frame, media)
         with transaction.atomic():
             rows = Enrolment.objects.select_for_update().filter(pk=enrolment_id, owner=owner)
@@ -207,8 +209,8 @@ class Enroller:
                 self._unfinished.end(id_)
             return identity
         except Exception:
-            self._operator.call("DELETE", f"/v1/identities/{id_}")
-            with suppress(DatabaseError):  # it is swept
+            with suppress(Refusal, Unavailable, DatabaseError):  # else it is swept later
+                self._operator.call("DELETE", f"/v1/identities/{id_}")
                 self._unfinished.end(id_)
             raise
 

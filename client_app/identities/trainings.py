@@ -94,7 +94,8 @@ class Trainer:
                 row.save(update_fields=["training"])
                 _record(AuditEntry.Event.TRAINING_STARTED, row)
         except Exception:
-            self._operator.call("DELETE", f"{PATH}/{started}")
+            with suppress(Refusal, Unavailable):  # it ends by itself, and nobody waits for it
+                self._operator.call("DELETE", f"{PATH}/{started}")
             Training.objects.filter(pk=row.pk).delete()
             raise
         return Told("queued")
