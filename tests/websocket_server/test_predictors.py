@@ -197,6 +197,9 @@ def test_the_first_frame_of_an_identity_may_take_longer_as_the_server_loads_it(
         assert page.swap().flags == Flag.HELD | Flag.DEGRADED, "it is loaded now"
         page.socket.send(json.dumps({"type": "options", "identity": "p2", "options": {}}))
         assert page.swap().flags == Flag.SWAPPED
+        page.socket.send(json.dumps({"type": "options", "identity": "p2", "options": {"engine": "photo"}}))
+        assert page.swap().flags == Flag.SWAPPED, "another engine is loaded anew"
+        assert page.swap().flags == Flag.HELD | Flag.DEGRADED
 
 
 @pytest.mark.slow

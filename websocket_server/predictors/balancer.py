@@ -36,8 +36,8 @@ class Backend:
         )
         self.up = False
         """What the last look at it said; a predictor that cannot be asked is up."""
-        self.warm: set[str] = set()
-        """Identities it has answered a frame of: those need no loading."""
+        self.warm: set[tuple[str, str]] = set()
+        """Identities, with the engine asked for, that it has answered a frame of: those need no loading."""
         self.outstanding = 0
         self.answered = 0
         self.failed = 0
@@ -147,7 +147,8 @@ class Balancer:
             self._release(other)
 
     def _attempt(self, backend: Backend, request: PredictionRequest) -> Prediction:
-        seconds = self._seconds if request.identity in backend.warm else self._cold_seconds
+        worn = _worn(request)
+        seconds = self._seconds if worn <= backend.warm else self._cold_seconds
         late = PredictionUnavailable(f"No prediction within {seconds:g} s. The relay keeps trying.")
         try:
             with gevent.Timeout(seconds, late):
@@ -159,10 +160,10 @@ class Balancer:
             self._succeeded(backend)  # it answered; the frame was at fault
             raise
         self._succeeded(backend)
-        if request.identity not in backend.warm:
+        if not worn <= backend.warm:
             if len(backend.warm) >= MAX_WARM_IDENTITIES:
                 backend.warm.clear()
-            backend.warm.add(request.identity)
+            backend.warm |= worn
         return prediction
 
     def _succeeded(self, backend: Backend) -> None:
@@ -198,3 +199,9 @@ class Balancer:
                     backend.breaker.may_try_soon(monotonic())
                     self._wake()
             gevent.sleep(self._probe_seconds)
+
+
+def _worn(request: PredictionRequest) -> set[tuple[str, str]]:
+    """What the frame needs loaded: each identity that one of its faces may get, with the engine asked for."""
+    engine = str(request.options.get("engine") or "")
+    return {(identity, engine) for identity in (request.identity, *request.identities.values())}
