@@ -72,6 +72,9 @@ def test_every_identity_becomes_a_package_that_is_read_and_run(
 def test_the_shared_encoder_is_written_once(tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = tmp_path / "encoder.tflite"
     monkeypatch.setattr(engine_module, "SHARED_ENCODER", encoder)
+    # The project's own may have been loaded before.
+    monkeypatch.setattr(engine_module, "_shared_encoder_file", encoder.read_bytes)
+    monkeypatch.setattr(engine_module, "_shared", engine_module._Networks())
     finished_run(tmp_path / "run", tiny)
     made = export_run(tmp_path / "run", tmp_path / "store", quiet, shared_encoder=encoder)
     assert encoder.is_file()
