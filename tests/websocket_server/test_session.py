@@ -157,7 +157,13 @@ def test_a_token_that_does_not_hold_closes_with_1008(
     assert (bye["type"], bye["code"], bye["reason"]) == ("bye", 1008, error["message"])
 
 
-@pytest.mark.parametrize("token", ["\\ud800", "é", "a.b.c", "\\u0000"])
+def test_half_a_surrogate_pair_is_no_json_and_closes_with_4007(open_page: OpenPage) -> None:
+    page = open_page()
+    page.socket.send('{"type": "hello", "version": 1, "token": "\\ud800", "identity": "p1"}')
+    assert page.close_code() == 4007
+
+
+@pytest.mark.parametrize("token", ["é", "a.b.c", "\\u0000"])
 def test_text_that_is_no_token_closes_with_1008(open_page: OpenPage, token: str) -> None:
     page = open_page()
     page.socket.send(f'{{"type": "hello", "version": 1, "token": "{token}", "identity": "p1"}}')
