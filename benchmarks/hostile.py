@@ -79,10 +79,14 @@ async def until_closed(reader: asyncio.StreamReader) -> None:
 
 async def half_request(port: int, hello: str) -> None:
     """Sends its request a byte a second."""
-    reader, writer = await connect(port)
+    await drip(*await connect(port), b"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, content: bytes) -> None:
+    """Send `content` a byte a second, until put out."""
     closed = asyncio.create_task(until_closed(reader))
     try:
-        for byte in b"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n":
+        for byte in content:
             writer.write(bytes([byte]))
             await asyncio.wait([closed], timeout=1)
             if closed.done():
@@ -111,18 +115,8 @@ async def half_header(port: int, hello: str) -> None:
 async def byte_a_second(port: int, hello: str) -> None:
     """Begins, then sends a frame a byte a second."""
     reader, writer = await upgrade(port)
-    closed = asyncio.create_task(until_closed(reader))
-    try:
-        writer.write(masked(TEXT, hello.encode()))
-        for byte in masked(BINARY, HEADER.pack(1, FRAME, 0, 1, 0) + JPEG_HEAD):
-            writer.write(bytes([byte]))
-            await asyncio.wait([closed], timeout=1)
-            if closed.done():
-                break
-        await closed
-    finally:
-        closed.cancel()
-        writer.close()
+    writer.write(masked(TEXT, hello.encode()))
+    await drip(reader, writer, masked(BINARY, HEADER.pack(1, FRAME, 0, 1, 0) + JPEG_HEAD))
 
 
 async def slow_reader(port: int, hello: str) -> None:
