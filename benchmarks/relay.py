@@ -82,7 +82,7 @@ class Measured:
 def slope_per_ten_minutes(samples: Samples) -> float:
     """By Theil and Sen: the median over all pairs.
 
-    Memory comes in pieces of 128 KiB: by least squares, one of them more within a minute looks like a leak.
+    Memory comes in pieces: by least squares, one of them more within a minute looks like a leak.
     """
     pairs = itertools.combinations(samples, 2)
     return statistics.median((later - value) / (then - now) for (now, value), (then, later) in pairs) * 600

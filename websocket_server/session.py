@@ -128,6 +128,8 @@ class Session:
     def end(self, error: RelayError) -> None:
         """End the session, for the first reason given. Returns at once; callable from any greenlet."""
         if not self._ended.ready():
+            # Its traceback leads back here: a circle that would keep the session, with its last frame, in memory.
+            error.__traceback__ = error.__context__ = None
             self._ended.set(error)
 
     def _close(self, error: RelayError) -> None:

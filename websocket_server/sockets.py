@@ -49,7 +49,11 @@ RECEIVE_BYTES = 64 * 1024
 
 
 class SocketMiddleware(flask_sockets.SocketMiddleware):  # type: ignore[misc]
-    """Calls a route's function with its connection; a plain request to such a route is told to upgrade (426)."""
+    """Calls a route's function with its connection; a plain request to such a route is told to upgrade (426).
+
+    Outside a request context, unlike flask-sockets: Flask's keeps the 404 that its own routes make of the request, with
+    a traceback that leads back to it. That circle would hold each session's buffers until the collector comes.
+    """
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         adapter = self.ws.url_map.bind_to_environ(environ)
@@ -67,8 +71,7 @@ class SocketMiddleware(flask_sockets.SocketMiddleware):  # type: ignore[misc]
         if connection is None:
             refusal = _plain(HTTPStatus.BAD_REQUEST, "Expected a WebSocket upgrade by GET over HTTP/1.1.")
             return refusal(environ, start_response)
-        with self.app.request_context(environ):
-            function(connection, **values)
+        function(connection, **values)
         return []
 
 

@@ -10,7 +10,9 @@ machine is busy.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -94,6 +96,7 @@ class Soak:
         assert self.done
 
     def stop(self) -> None:
+        self.done = True
         self.relay.stop(signal.SIGQUIT)
         self.predictor.stop()
 
@@ -341,6 +344,48 @@ def test_3_reconnects_leave_nothing_behind(
     wait_until(lambda: relay.descriptors() <= descriptors, 10, "descriptors back to the start")
     assert relay.metric("faceswap_relay_greenlets") == 0
     assert relay.resident_bytes() - memory <= 2 * MIB
+
+
+ENDS: dict[str, Callable[[Page], object]] = {
+    "goodbye": lambda page: None,
+    "connection lost": lambda page: page.socket.socket.shutdown(socket.SHUT_RDWR),
+    "no JSON": lambda page: page.socket.send("no JSON"),
+    "no token": lambda page: page.socket.send(json.dumps({"type": "renew", "token": "none"})),
+}
+
+
+@pytest.mark.parametrize("mode", ["ok", "hang"])
+def test_3_no_session_waits_for_the_garbage_collector(
+    mode: str, start_predictor: StartPredictor, signer: Signer, tmp_path: Path
+) -> None:
+    """However they end, sessions leave nothing in memory, though each had a picture and 64 KiB to receive it in."""
+    config = tmp_path / "no_collector.py"
+    config.write_text("import gc\ndef post_worker_init(worker): gc.disable()\n", encoding="utf-8")
+    predictor = start_predictor()
+    environment = environment_of(
+        signer, predictor, predict_seconds=0.05, predict_cold_seconds=0.05, breaker_failures=1000
+    )
+    relay = RelayServer(environment, tmp_path / "relay.log", options=("--config", str(config)))
+    relay.start()
+
+    def sessions(times: int) -> None:
+        for _ in range(times):
+            for end in ENDS.values():
+                with Page(relay.address) as page:
+                    page.begin(signer.token())
+                    page.swap(JPEG.ljust(40_000, b"\0"))
+                    end(page)
+        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, 10)
+
+    try:
+        wait_until(relay.ready)
+        predictor.control(mode, seconds=1)
+        sessions(5)
+        memory = relay.resident_bytes()
+        sessions(25)
+        assert relay.resident_bytes() - memory <= 2 * MIB
+    finally:
+        relay.stop(signal.SIGQUIT)
 
 
 def test_3_soak(soak: Soak) -> None:

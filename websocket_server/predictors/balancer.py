@@ -149,9 +149,10 @@ class Balancer:
     def _attempt(self, backend: Backend, request: PredictionRequest) -> Prediction:
         worn = _worn(request)
         seconds = self._seconds if worn <= backend.warm else self._cold_seconds
-        late = PredictionUnavailable(f"No prediction within {seconds:g} s. The relay keeps trying.")
+        late = f"No prediction within {seconds:g} s. The relay keeps trying."
         try:
-            with gevent.Timeout(seconds, late):
+            # Made in place: in a variable of this frame it would keep the frame, and the frame it, with the picture.
+            with gevent.Timeout(seconds, PredictionUnavailable(late)):
                 prediction = backend.predictor.predict(request)
         except PredictionUnavailable:
             self._failed(backend)
