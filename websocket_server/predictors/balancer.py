@@ -149,11 +149,12 @@ class Balancer:
     def _attempt(self, backend: Backend, request: PredictionRequest) -> Prediction:
         worn = _worn(request)
         seconds = self._seconds if worn <= backend.warm else self._cold_seconds
-        late = f"No prediction within {seconds:g} s. The relay keeps trying."
+        prediction = None
         try:
-            # Made in place: in a variable of this frame it would keep the frame, and the frame it, with the picture.
-            with gevent.Timeout(seconds, PredictionUnavailable(late)):
+            with gevent.Timeout(seconds, False):  # type: ignore[arg-type]  # False: it only ends the block
                 prediction = backend.predictor.predict(request)
+            if prediction is None:
+                raise PredictionUnavailable(f"No prediction within {seconds:g} s. The relay keeps trying.")
         except PredictionUnavailable:
             self._failed(backend)
             raise
