@@ -21,7 +21,8 @@ from prediction_model.types import BgrFrame
 
 TILE = 32
 STEP = 40.0
-"""Of a coefficient, whose basis has unit length. Four small steps a tile hold better than one large one."""
+"""Of a coefficient, whose basis has unit length. Four small steps a tile hold better than one large one: together they
+move a pixel by 10 grey levels at most."""
 BITS = 48
 LEAST_TILES = BITS
 HEADROOM = 5
@@ -45,11 +46,10 @@ def _layout(coefficients: int, key: bytes) -> npt.NDArray[np.intp]:
 
 
 @cache
-def _basis() -> FloatArray:
-    """float32 [1024, 4]: the pictures of the four coefficients, of unit length."""
-    angles = np.pi * (2 * np.arange(TILE) + 1)[None] * np.arange(3)[:, None] / (2 * TILE)
-    waves = np.cos(angles) * np.sqrt(2 / TILE)
-    return np.stack([np.outer(waves[v], waves[u]).ravel() for v, u in FREQUENCIES], axis=1).astype(np.float32)
+def _waves() -> FloatArray:
+    """float32 [2, 32]: the first two cosines along a tile's side, of unit length."""
+    angles = np.pi * (2 * np.arange(TILE) + 1)[None] * np.arange(1, 3)[:, None] / (2 * TILE)
+    return np.asarray(np.cos(angles) * np.sqrt(2 / TILE), np.float32)
 
 
 def _bits(payload: int) -> npt.NDArray[np.uint8]:
@@ -57,10 +57,24 @@ def _bits(payload: int) -> npt.NDArray[np.uint8]:
     return np.unpackbits(np.frombuffer(payload.to_bytes(4, "big") + check.to_bytes(2, "big"), np.uint8))
 
 
-def _tiles(luma: npt.NDArray[np.generic], rows: int, columns: int) -> FloatArray:
-    """float32 [rows·columns, 1024]."""
-    whole = luma[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-    return np.ascontiguousarray(whole.transpose(0, 2, 1, 3), np.float32).reshape(-1, TILE * TILE)
+def _coefficients(luma: npt.NDArray[np.uint8]) -> FloatArray:
+    """float32 [tiles, 4]: those of `FREQUENCIES`, of each whole tile of `luma` [H, W].
+
+    First along the rows, then down the columns: no tile is gathered from its rows, which would take longer than both.
+    """
+    rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
+    along = luma[: rows * TILE, : columns * TILE].astype(np.float32).reshape(-1, TILE) @ _waves().T
+    both = (_waves() @ along.reshape(rows, TILE, columns * 2)).reshape(rows, 2, columns, 2)
+    return np.stack([both[:, down - 1, :, across - 1] for down, across in FREQUENCIES], axis=-1).reshape(-1, 4)
+
+
+def _picture(coefficients: FloatArray, rows: int, columns: int) -> FloatArray:
+    """float32 [rows · 32, columns · 32]: what adds `coefficients` [tiles, 4] to a luma."""
+    both = np.empty((rows, 2, columns, 2), np.float32)
+    for place, (down, across) in enumerate(FREQUENCIES):
+        both[:, down - 1, :, across - 1] = coefficients[:, place].reshape(rows, columns)
+    along = (both.reshape(-1, 2) @ _waves()).reshape(rows, 2, columns * TILE)
+    return (_waves().T @ along).reshape(rows * TILE, columns * TILE)
 
 
 def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
@@ -77,15 +91,16 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
             f"{width}×{height}. Send a larger one."
         )
     np.clip(frame, HEADROOM, 255 - HEADROOM, out=frame)
-    found = _tiles(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), rows, columns) @ _basis()
+    found = _coefficients(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
     wanted = _bits(payload)[_layout(found.size, key)].reshape(found.shape).astype(np.float32)
     moved = STEP * (2 * np.round((found / STEP - wanted) / 2) + wanted)
-    tiles = ((moved - found) @ _basis().T).reshape(rows, columns, TILE, TILE)
-    change = tiles.transpose(0, 2, 1, 3).reshape(rows * TILE, columns * TILE)
+    change = _picture(moved - found, rows, columns)
     region = frame[: rows * TILE, : columns * TILE]
     # The same change to all three channels moves the luma by just that.
-    signed = np.rint(change).astype(np.int16)
-    cv2.add(region, cv2.merge((signed, signed, signed)), dst=region, dtype=cv2.CV_8U)
+    steps = np.rint(change).astype(np.int8)
+    lighter, darker = np.maximum(steps, 0).view(np.uint8), np.maximum(-steps, 0).view(np.uint8)
+    cv2.add(region, cv2.cvtColor(lighter, cv2.COLOR_GRAY2BGR), dst=region)
+    cv2.subtract(region, cv2.cvtColor(darker, cv2.COLOR_GRAY2BGR), dst=region)
 
 
 def read(frame: BgrFrame, key: bytes) -> int | None:
@@ -106,9 +121,8 @@ def read(frame: BgrFrame, key: bytes) -> int | None:
     return None
 
 
-def _read_at(luma: npt.NDArray[np.generic], key: bytes) -> int | None:
-    rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
-    found = (_tiles(luma, rows, columns) @ _basis()).ravel() / STEP
+def _read_at(luma: npt.NDArray[np.uint8], key: bytes) -> int | None:
+    found = _coefficients(luma).ravel() / STEP
     votes = np.bincount(_layout(found.size, key), np.cos(np.pi * found), BITS)
     read = np.packbits(votes < 0).tobytes()
     payload = int.from_bytes(read[:4], "big")
