@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
@@ -22,6 +23,10 @@ ENCODER, DECODER, MAPS = "encoder.tflite", "decoder.tflite", "maps.npz"
 """File names in an identity package; one without an encoder uses the shared one."""
 
 FloatArray = npt.NDArray[np.float32]
+
+NO_GRID = np.array([-1, 4, 10, 4, -1], np.float32) / 16
+"""A filter that takes away what changes from each pixel to the next and leaves the rest: the network draws four pixels
+at a time (pixel shuffle), whose small differences show as a grid, the more so where the face is sharpened."""
 
 
 @cache
@@ -113,7 +118,8 @@ class AutoencoderEngine:
         for face in faces:
             made = self.network(face)
             mask = believed(np.ascontiguousarray(made[..., 3]), face.mesh)
-            swapped.append(SwappedFace(np.ascontiguousarray(made[..., :3]), mask))
+            smooth = cv2.sepFilter2D(made[..., :3], -1, NO_GRID, NO_GRID, borderType=cv2.BORDER_REPLICATE)
+            swapped.append(SwappedFace(np.clip(smooth, 0, 1), mask))
         return swapped
 
     def network(self, face: AlignedFace) -> FloatArray:
