@@ -94,7 +94,7 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
     found = _coefficients(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
     wanted = _bits(payload)[_layout(found.size, key)].reshape(found.shape).astype(np.float32)
     moved = STEP * (2 * np.round((found / STEP - wanted) / 2) + wanted)
-    change = _picture(moved - found, rows, columns)
+    change = _picture(np.asarray(moved - found, np.float32), rows, columns)
     region = frame[: rows * TILE, : columns * TILE]
     # The same change to all three channels moves the luma by just that.
     steps = np.rint(change).astype(np.int8)
