@@ -40,6 +40,12 @@ CONTRAST_MATCHED = 0.7
 FEATURE_SCALE = 3.0
 """Of `SAMPLES`: features are what is finer than this."""
 
+FAINT = np.float32(0.005)
+"""Squared distance of a skin's colour from grey, as a share of its brightness: with less there is no colour to lose."""
+LEAST_COLOUR = 0.3
+"""Of its own colour that a face keeps on the palest skin: lips stay lips."""
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
 _BROWS = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 _EYES = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 _EYES_LEFT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
@@ -134,19 +140,44 @@ def follow(light: Light, previous: Look | None, seconds: float) -> tuple[Gains, 
 
 
 def relight(face: Crop, gains: Gains, contrast: float, skin: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """`face` times `gains`, its differences from `skin` times `contrast`: uint8 [S, S, 3] RGB.
+    """`face` lit so that `skin` becomes `skin` times `gains`, and its differences from it are times `contrast`: uint8
+    [S, S, 3] RGB.
+
+    Where skin becomes paler, the whole face loses as much of its colour first, and only what is left of the change is
+    done by gains: gains that take the red out of skin would make grey hair and stubble blue.
 
     What is brighter than the skin around it (an eye's white, teeth, lips, shine) is not brightened with it: a gain that
     makes dark skin lighter stands for other skin, and would make lamps of the eyes.
     """
     size = face.shape[0]
-    lit = cv2.multiply(face, _over_crop(gains * np.float32(contrast * 255), size))
-    cv2.add(lit, _over_crop(gains * skin * np.float32((1 - contrast) * 255), size), dst=lit)
-    too_much = gains - np.minimum(gains, 1)
-    if too_much.any():
-        brighter = np.maximum(cv2.subtract(face, _over_crop(skin, size)), 0)
-        cv2.subtract(lit, cv2.multiply(brighter, _over_crop(too_much * np.float32(contrast * 255), size)), dst=lit)
+    light = np.float32(contrast * 255)
+    wanted, grey = gains * skin, _grey(skin)
+    kept = _colour_kept(skin / grey - 1, wanted / _grey(wanted) - 1)
+    after: Gains = np.asarray(wanted / (kept * skin + (1 - kept) * grey), np.float32)
+    own, greyed_share = after * kept * light, after * (1 - kept) * light
+    darker = cv2.min(face, _over_crop(skin, size))
+    lit = cv2.multiply(darker, _over_crop(own, size))
+    if kept.min() < 1:
+        greyed = cv2.cvtColor(cv2.cvtColor(darker, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        cv2.add(lit, cv2.multiply(greyed, _over_crop(greyed_share, size)), dst=lit)
+    brighter = cv2.subtract(face, darker)
+    cv2.add(lit, cv2.multiply(brighter, _over_crop(np.minimum(gains, 1) * light, size)), dst=lit)
+    cv2.add(lit, _over_crop(wanted * np.float32((1 - contrast) * 255), size), dst=lit)
     return np.asarray(cv2.convertScaleAbs(np.maximum(lit, 0)), np.uint8)
+
+
+def _colour_kept(has: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """How much of its own colour, 0 to 1, skin keeps that becomes paler: [8, 8, 1].
+
+    Both are differences from grey as shares of the brightness, [8, 8, 3]: what the skin has and what is wanted of it.
+    """
+    along = (has * wanted).sum(axis=2, keepdims=True)
+    return np.clip((along + FAINT) / ((has * has).sum(axis=2, keepdims=True) + FAINT), LEAST_COLOUR, 1)
+
+
+def _grey(colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What OpenCV makes of `colours` [8, 8, 3] RGB in grey: [8, 8, 1], above 0."""
+    return np.asarray(np.maximum(colours @ GREY, 1e-3), np.float32)[..., None]
 
 
 def _over_crop(field: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:

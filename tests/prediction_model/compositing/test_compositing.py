@@ -53,6 +53,20 @@ def test_the_white_of_an_eye_is_not_brightened_with_the_skin() -> None:
     assert np.abs(lit[lash] - face[lash] * light.gains[3, 2]).max() < 0.05, "what is darker goes with the skin"
 
 
+def test_stubble_stays_grey_on_paler_skin() -> None:
+    """Gains that take the colour out of skin would put its opposite, blue, into what has none."""
+    tanned = np.full((SIZE, SIZE, 3), (0.65, 0.45, 0.35), np.float32)
+    pale = np.full((SIZE, SIZE, 3), (0.55, 0.5, 0.47), np.float32)
+    light = compare(pale, tanned, outline(template_mesh(), SIZE))
+    assert light is not None
+    face, stubble = tanned.copy(), np.s_[110:120, 60:70]
+    face[stubble] = 0.25
+    lit = relight(face, light.gains, 1.0, light.skin).astype(np.float32) / 255
+    assert np.abs(lit[100, 80] - pale[0, 0]).max() < 2 * FLOOR, "skin becomes the live skin"
+    red, _, blue = lit[115, 65]
+    assert abs(blue / red - 1) < 0.2, "and stubble no bluer than it was, but for the tint of the light"
+
+
 def test_light_follows_slowly() -> None:
     flat = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     light = compare(flat * 1.6, flat, outline(template_mesh(), SIZE))
