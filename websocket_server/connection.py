@@ -41,7 +41,7 @@ CONTROL_FRAMES_PER_SECOND = 20.0
 CONTROL_FRAMES_AT_ONCE = 100.0
 FRAGMENTS_PER_SECOND = 1000.0
 """On the long run; at once, as many as one message may have. A browser sends a large frame in a dozen."""
-FRAMES_PER_TURN = 16
+FRAMES_PER_TURN = 4
 """gevent never leaves a greenlet whose socket always has data: after this many frames the others get a turn."""
 SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel may hold for a page that does not read (it doubles this); autotuning would go to megabytes."""
