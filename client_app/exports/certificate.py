@@ -41,6 +41,18 @@ class SigningIdentity:
         certificates = x509.load_pem_x509_certificates(self.chain)
         return certificates[-1].public_bytes(Encoding.PEM).decode()
 
+    def check(self, now: datetime.datetime) -> None:
+        """Raises Unavailable once the signer's certificate has ended: what it signed then would be worth nothing."""
+        ends = x509.load_pem_x509_certificates(self.chain)[0].not_valid_after_utc
+        if now >= ends:
+            raise Unavailable(
+                _(
+                    "Exports cannot be signed: the certificate in FACESWAP_EXPORT_CERTIFICATE ended on %(day)s. "
+                    "Put another one there and start this server again."
+                )
+                % {"day": ends.date().isoformat()}
+            )
+
 
 def load(folder: Path) -> SigningIdentity:
     """The chain and key in `folder`, made there when the folder does not exist yet.

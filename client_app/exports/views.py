@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +103,9 @@ def sign(request: HttpRequest) -> HttpResponseBase:
             raise UnmarkedFile(
                 _("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
             )
-        signed = provenance.sign(data, media, signing_identity(), session, identities_of(cards))
+        signer = signing_identity()
+        signer.check(datetime.datetime.now(datetime.UTC))
+        signed = provenance.sign(data, media, signer, session, identities_of(cards))
     models = trainer().models(identity for identity in owned(request) if identity.pk in cards)
     for card in cards.values():
         details: dict[str, int | str] = {"media": media, "bytes": len(signed), "sha256": sha256(signed).hexdigest()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from cryptography import x509
 from django.conf import settings
 
 from exports import certificate, provenance
-from facedetect.errors import UnsupportedFile
+from facedetect.errors import Unavailable, UnsupportedFile
 from prediction_model.labels import watermark
 from prediction_model.types import BgrFrame
 from tests.client_app.conftest import Client, Visitor
@@ -61,6 +63,12 @@ class TestProvenance:
     """Signing and reading, without a server."""
 
     signer = certificate.self_made()
+
+    def test_a_certificate_that_has_ended_signs_nothing(self) -> None:
+        ends = x509.load_pem_x509_certificates(self.signer.chain)[0].not_valid_after_utc
+        self.signer.check(ends - datetime.timedelta(seconds=1))
+        with pytest.raises(Unavailable, match=f"ended on {ends.date()}"):
+            self.signer.check(ends)
 
     @pytest.mark.parametrize("media", ["image/jpeg", "image/png", "video/mp4"])
     def test_a_signed_file_says_what_was_done_to_it(self, frame: BgrFrame, media: str) -> None:
