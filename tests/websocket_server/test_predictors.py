@@ -312,36 +312,53 @@ def test_the_least_busy_server_is_asked(
     assert quick.seen()["frames"] > 3 * slow.seen()["frames"]
 
 
+FRAME = "a frame"
+
+
 def test_a_breaker_opens_tries_and_closes() -> None:
     breaker = CircuitBreaker(failures=2, seconds=1, most_seconds=3)
     assert breaker.allows(0)
-    breaker.fail(0)
+    breaker.fail(FRAME, 0)
     assert breaker.state(0) is Circuit.CLOSED
     breaker.succeed()
-    breaker.fail(0)
-    breaker.fail(0)
+    breaker.fail(FRAME, 0)
+    breaker.fail(FRAME, 0)
     assert breaker.state(0.9) is Circuit.OPEN
     assert not breaker.allows(0.9)
     assert breaker.state(1.0) is Circuit.HALF_OPEN
-    breaker.begin(1.0)
+    breaker.begin(FRAME, 1.0)
     assert not breaker.allows(1.0), "one frame tries, not all"
-    breaker.fail(1.0)
+    breaker.fail(FRAME, 1.0)
     assert breaker.state(2.9) is Circuit.OPEN, "twice as long after a failed trial"
-    breaker.begin(3.0)
-    breaker.fail(3.0)
+    breaker.begin(FRAME, 3.0)
+    breaker.fail(FRAME, 3.0)
     assert breaker.state(5.9) is Circuit.OPEN
     assert breaker.state(6.0) is Circuit.HALF_OPEN, "and no longer than the most"
-    breaker.begin(6.0)
-    breaker.let_go()
+    breaker.begin(FRAME, 6.0)
+    breaker.let_go(FRAME)
     assert breaker.allows(6.0)
-    breaker.begin(6.0)
+    breaker.begin(FRAME, 6.0)
     breaker.succeed()
     assert breaker.state(6.0) is Circuit.CLOSED
 
 
+def test_frames_from_before_it_opened_do_not_end_a_trial() -> None:
+    breaker = CircuitBreaker(failures=1, seconds=1, most_seconds=8)
+    early = "another frame"
+    breaker.begin(early, 0)
+    breaker.fail(FRAME, 0)
+    breaker.begin(FRAME, 1)
+    breaker.fail(early, 1)
+    breaker.let_go(early)
+    assert breaker.state(1) is Circuit.HALF_OPEN
+    assert not breaker.allows(1)
+    breaker.succeed()
+    assert breaker.allows(1)
+
+
 def test_a_server_that_says_it_is_well_is_tried_at_once() -> None:
     breaker = CircuitBreaker(failures=1, seconds=60, most_seconds=60)
-    breaker.fail(0)
+    breaker.fail(FRAME, 0)
     assert breaker.state(1) is Circuit.OPEN
     breaker.may_try_soon(1)
     assert breaker.state(1) is Circuit.HALF_OPEN

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 import gevent
+from gevent import getcurrent
 from gevent.event import Event
 
 from errors import PredictionRefused, PredictionUnavailable
@@ -58,7 +59,10 @@ class Backend:
 
 
 class Balancer:
-    """Predicts frames on the backend that has the fewest under way."""
+    """Predicts frames on the backend that has the fewest under way.
+
+    A greenlet has one frame under way at a time: that is how the breakers tell them apart.
+    """
 
     def __init__(self, predictors: Sequence[Predictor], settings: Settings) -> None:
         self.backends = [Backend(predictor, settings) for predictor in predictors]
@@ -91,7 +95,7 @@ class Balancer:
             backend = None if must_queue else self._least_outstanding()
             if backend is not None:
                 backend.outstanding += 1
-                backend.breaker.begin(monotonic())
+                backend.breaker.begin(getcurrent(), monotonic())
                 return backend
             if not self.available:
                 raise PredictionUnavailable("No prediction server answers. The relay keeps trying.")
@@ -125,7 +129,7 @@ class Balancer:
 
     def _release(self, backend: Backend) -> None:
         backend.outstanding -= 1
-        backend.breaker.let_go()
+        backend.breaker.let_go(getcurrent())
         self._wake()
 
     def predict(self, backend: Backend, request: PredictionRequest, still_newest: Callable[[], bool]) -> Prediction:
@@ -140,7 +144,7 @@ class Balancer:
             if other is None or not still_newest():
                 raise
         other.outstanding += 1
-        other.breaker.begin(monotonic())
+        other.breaker.begin(getcurrent(), monotonic())
         try:
             return self._attempt(other, request)
         finally:
@@ -177,7 +181,7 @@ class Balancer:
     def _failed(self, backend: Backend) -> None:
         before = backend.circuit
         backend.failed += 1
-        backend.breaker.fail(monotonic())
+        backend.breaker.fail(getcurrent(), monotonic())
         if before is not Circuit.OPEN and backend.circuit is Circuit.OPEN:
             log.warning("prediction server %s fails; left alone for a while", backend.name)
 

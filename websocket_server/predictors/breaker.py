@@ -21,7 +21,10 @@ class Circuit(enum.Enum):
 
 
 class CircuitBreaker:
-    """Opens after `failures` in a row, for `seconds` that double with each failed trial up to `most_seconds`."""
+    """Opens after `failures` in a row, for `seconds` that double with each failed trial up to `most_seconds`.
+
+    A `frame` is whatever tells the frames under way apart.
+    """
 
     def __init__(self, failures: int, seconds: float, most_seconds: float) -> None:
         self._most_failures = failures
@@ -29,7 +32,8 @@ class CircuitBreaker:
         self._failures = 0
         self._seconds = seconds
         self._open_until: float | None = None
-        self._trying = False
+        self._trial: object = None
+        """The frame that tries; None while none does."""
 
     def state(self, now: float) -> Circuit:
         """What it lets pass at `now`."""
@@ -40,23 +44,25 @@ class CircuitBreaker:
     def allows(self, now: float) -> bool:
         """Whether a frame may go there now."""
         state = self.state(now)
-        return state is Circuit.CLOSED or (state is Circuit.HALF_OPEN and not self._trying)
+        return state is Circuit.CLOSED or (state is Circuit.HALF_OPEN and self._trial is None)
 
-    def begin(self, now: float) -> None:
-        """A frame goes there: where half open, it is the one that tries."""
-        self._trying = self.state(now) is Circuit.HALF_OPEN
+    def begin(self, frame: object, now: float) -> None:
+        """`frame` goes there: where half open, it is the one that tries."""
+        if self.state(now) is Circuit.HALF_OPEN:
+            self._trial = frame
 
     def succeed(self) -> None:
         """It was answered: closed again."""
         self._failures = 0
         self._seconds = self._least_seconds
         self._open_until = None
-        self._trying = False
+        self._trial = None
 
-    def fail(self, now: float) -> None:
-        """It was not."""
-        tried, self._trying = self._trying, False
-        if self.state(now) is Circuit.OPEN:
+    def fail(self, frame: object, now: float) -> None:
+        """`frame` was not."""
+        tried = self._trial is frame
+        self.let_go(frame)
+        if not tried and self.state(now) is not Circuit.CLOSED:
             return  # frames that were under way when it opened say nothing new
         self._failures += 1
         if tried:
@@ -64,9 +70,10 @@ class CircuitBreaker:
         if tried or self._failures >= self._most_failures:
             self._open_until = now + self._seconds
 
-    def let_go(self) -> None:
-        """The frame was given up for reasons of its own; nothing was learnt."""
-        self._trying = False
+    def let_go(self, frame: object) -> None:
+        """`frame` is over, or given up for reasons of its own; nothing was learnt."""
+        if self._trial is frame:
+            self._trial = None
 
     def may_try_soon(self, now: float) -> None:
         """The server says it is well: an open circuit becomes half open at once."""
