@@ -5,8 +5,8 @@ client_app as the page does, stays for a random while, and leaves: one time in f
 `HOSTILE_SECONDS` one peer of `benchmarks.hostile` comes as well, every kind in turn. One in `CHECKED` of the pictures
 that come back is looked at: it must carry the watermark of its own session.
 
-SERVICE.rss_mib_start, _end           resident memory of a service's processes after the warm-up and at the end
-SERVICE.rss_slope_mib_per_10_minutes  after the warm-up, by Theil and Sen
+SERVICE.mib_start, _end           memory of a service's processes, without mapped files, after the warm-up and at the end
+SERVICE.slope_mib_per_10_minutes  after the warm-up, by Theil and Sen
 SERVICE.descriptors_start, _end       open files: of the services at rest before the load, and again after it
 frames.swapped, .blurred, .held       results with another face, with a picture but no swap, and without a picture
 frames.dropped                        as the relay counts them: a newer frame came
@@ -90,13 +90,16 @@ def processes(service: Service) -> list[int]:
     return found
 
 
-def resident_mib(service: Service) -> float:
-    """Exact, and pages that processes share counted once; /proc/PID/stat is wrong by 128 KiB for each processor."""
+def anonymous_mib(service: Service) -> float:
+    """Of its own: what files it has mapped is bounded by them, and counted by who else has.
+
+    Exact: what /proc/PID/stat tells is wrong by 128 KiB for each processor.
+    """
     kib = 0
     for pid in processes(service):
         with contextlib.suppress(OSError):  # it has just ended
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-            kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+            kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Anonymous:"))
     return kib / 1024
 
 
@@ -235,7 +238,7 @@ async def sample_memory(begins: float, ends: float, services: Services) -> dict[
     await asyncio.sleep(max(0.0, begins - time.monotonic()))
     while time.monotonic() < ends:
         for service in services.all:
-            samples[service.name].append((time.monotonic(), resident_mib(service)))
+            samples[service.name].append((time.monotonic(), anonymous_mib(service)))
         await asyncio.sleep(SAMPLE_SECONDS)
         if len(samples["relay"]) % 60 == 0:
             told = ", ".join(f"{name} {of[-1][1]:.1f} MiB" for name, of in samples.items())
@@ -271,9 +274,9 @@ async def soak(services: Services, sessions: int, minutes: float, warm_up: float
     }
     for name, of in memory.result().items():
         results |= {
-            f"{name}.rss_mib_start": of[0][1],
-            f"{name}.rss_mib_end": of[-1][1],
-            f"{name}.rss_slope_mib_per_10_minutes": slope_per_ten_minutes(of),
+            f"{name}.mib_start": of[0][1],
+            f"{name}.mib_end": of[-1][1],
+            f"{name}.slope_mib_per_10_minutes": slope_per_ten_minutes(of),
         }
     return results
 
