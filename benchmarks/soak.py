@@ -5,8 +5,8 @@ client_app as the page does, stays for a random while, and leaves: one time in f
 `HOSTILE_SECONDS` one peer of `benchmarks.hostile` comes as well, every kind in turn. One in `CHECKED` of the pictures
 that come back is looked at: it must carry the watermark of its own session.
 
-SERVICE.mib_start, _end           memory of a service's processes, without mapped files, after the warm-up and at the end
-SERVICE.slope_mib_per_10_minutes  after the warm-up, by Theil and Sen
+SERVICE.mib_start, _end               memory of its processes, without mapped files: after the warm-up, at the end
+SERVICE.slope_mib_per_10_minutes      after the warm-up, by Theil and Sen
 SERVICE.descriptors_start, _end       open files: of the services at rest before the load, and again after it
 frames.swapped, .blurred, .held       results with another face, with a picture but no swap, and without a picture
 frames.dropped                        as the relay counts them: a newer frame came
