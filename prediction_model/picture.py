@@ -98,7 +98,7 @@ def _decode_avif(data: bytes, max_pixels: int) -> npt.NDArray[np.uint8] | None:
             frame = next(film.decode(stream))
             turned = np.rot90(frame.to_ndarray(format="bgr24"), frame.rotation // 90)
             return np.ascontiguousarray(turned, np.uint8)
-    except (av.FFmpegError, IndexError, StopIteration):
+    except Exception:  # of a broken file PyAV raises what it comes to, also UnicodeDecodeError and AttributeError
         return None
 
 

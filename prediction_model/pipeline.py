@@ -23,7 +23,8 @@ from prediction_model.engines.base import SwapEngine
 from prediction_model.errors import LabellingFailed, PredictionError
 from prediction_model.faces.align import align
 from prediction_model.faces.detect import BlazeFace, Detection, Detector
-from prediction_model.faces.finder import FaceFinder, FoundFace
+from prediction_model.faces.finder import DETECT_EVERY, FaceFinder, FoundFace
+from prediction_model.faces.hands import Hand, HandFinder, available
 from prediction_model.faces.shape import RunningShape, observe
 from prediction_model.faces.track import Track, TrackedFace, decode_track, encode_track
 from prediction_model.options import FrameOptions
@@ -38,6 +39,8 @@ LONGEST_STEP_US = 500_000
 LOG_EVERY_SECONDS = 5.0
 STAYS_PRIMARY = 0.75
 """The face swapped last stays the swapped one until another is larger by this ratio."""
+DOUBTED = 0.05
+"""Of the face: where an engine is sure of all but so much, nobody looks for hands."""
 
 Label = Callable[[BgrFrame, int], BgrFrame]
 """Puts badge and watermark on a frame: (frame, 32-bit payload) → frame."""
@@ -105,6 +108,14 @@ class Pipeline:
         finder: FaceFinder = self._local.finder
         return finder
 
+    @property
+    def hands(self) -> HandFinder | None:
+        """This thread's finder of hands; None where its models are not installed."""
+        if not hasattr(self._local, "hands"):
+            self._local.hands = HandFinder() if available() else None
+        finder: HandFinder | None = self._local.hands
+        return finder
+
     def run(
         self, request: FrameRequest, engine: SwapEngine, assigned: Mapping[int, SwapEngine] | None = None
     ) -> FrameAnswer:
@@ -128,6 +139,7 @@ class Pipeline:
         faces: list[FoundFace] = []
         lost: list[TrackedFace] = []
         kept: list[TrackedFace] = []
+        before: list[Hand] = []
         since_detection = 0
         shown: BgrFrame | None = None
         try:
@@ -142,24 +154,39 @@ class Pipeline:
                 wearing = [assigned.get(face.number, engine) if assigned else engine for face in swapped]
                 with clock("swap"):
                     swaps = _swap(frame, swapped, wearing)
+                with clock("find"):
+                    before = self._hands_before(frame, swapped[0], swaps[0], track, since_detection)
                 with clock("paste"):
                     _veil_others(frame, faces[len(swapped) :], lost, found.beyond, options)
                     for face, swap in zip(swapped, swaps, strict=True):
-                        kept.append(_composite(frame, face, swap, options, seconds))
+                        kept.append(_composite(frame, face, swap, before, options, seconds))
                     if any(face.look for face in kept):
                         shown = frame
         except Exception as error:
             # Anything at all: the wearer must not be shown because of it.
             self._log(error)
-            shown, kept = None, []
+            shown, kept, before = None, [], []
         kept += [TrackedFace(face.mesh[:, :2], None, number=face.number) for face in faces[len(kept) :]] + lost
         swapped_any = shown is not None
         if shown is None:
             shown = _instead(frame, options)
-        after = encode_track(Track(tuple(kept), width, height, since_detection, captured_us))
+        places = tuple(hand.square for hand in before)
+        after = encode_track(Track(tuple(kept), width, height, since_detection, captured_us, places))
         mirrored = width if options.mirror else None
         picture = None if shown is None else self._finish(shown, request, clock)
         return FrameAnswer(picture, faces, swapped_any, after, clock.ms, mirrored)
+
+    def _hands_before(
+        self, frame: BgrFrame, face: FoundFace, swap: _Swap, track: Track | None, since_detection: int
+    ) -> list[Hand]:
+        """The hands near `face`: those of the frame before, and new ones where its engine doubts that it is free."""
+        places = track.hands if track else ()
+        # Between the frames that are searched for faces, so that none takes both.
+        due = track is None or since_detection % DETECT_EVERY == DETECT_EVERY // 2
+        search = due and swap.result.doubt > DOUBTED
+        if not (places or search) or self.hands is None:
+            return []
+        return self.hands.find(frame, face.box, places, search)
 
     def _log(self, error: Exception) -> None:
         """Say what broke, at most once in `LOG_EVERY_SECONDS`: a session brings thirty frames in each of them."""
@@ -220,7 +247,9 @@ def _crops(frame: BgrFrame, faces: Sequence[FoundFace], size: int) -> tuple[list
     return crops, shapes
 
 
-def _composite(frame: BgrFrame, face: FoundFace, swap: _Swap, options: FrameOptions, seconds: float) -> TrackedFace:
+def _composite(
+    frame: BgrFrame, face: FoundFace, swap: _Swap, hands: Sequence[Hand], options: FrameOptions, seconds: float
+) -> TrackedFace:
     """Paste one swapped face, or blur it if too little of it is in sight; what the next frame needs to know of it."""
     look = composite(
         frame,
@@ -230,6 +259,7 @@ def _composite(frame: BgrFrame, face: FoundFace, swap: _Swap, options: FrameOpti
         live_mouth=options.mouth == "mine" if options.mouth else "mouth" in swap.engine.live_parts,
         strength=options.strength,
         edge=options.edge,
+        hands=hands,
         before=face.before.look if face.before else None,
         seconds=seconds,
     )

@@ -29,6 +29,7 @@ from prediction_model.errors import (
 from prediction_model.faces.detect import BlazeFace, Detection, Detector
 from prediction_model.faces.dlib_detector import DlibDetector
 from prediction_model.identities.package import PORTRAIT, IdentityPackage
+from prediction_model.identities.sealing import StoreKey
 from prediction_model.identities.store import IdentityStore
 from prediction_model.labels.label import put_labels
 from prediction_model.options import DEFAULT_IDENTITY, FrameOptions, parse_options
@@ -57,6 +58,7 @@ class ModelPrediction:
         settings: the service's.
         gallery: folder of the shipped identities.
         tokens: checks session tokens.
+        store_key: opens enrolled identities, and seals new ones; None: there is none.
         identities: the gallery and the store of enrolled identities.
         pipeline: what runs the frames; `pipeline.finder` is the calling thread's face finder.
     """
@@ -68,7 +70,8 @@ class ModelPrediction:
         self.gallery = model_dir
         enrolled = settings.identity_store
         places: list[str | Path] = [model_dir, enrolled if "://" in enrolled else ROOT / enrolled]
-        self.identities = IdentityStore(places, self.tokens)
+        self.store_key = StoreKey.of(settings)
+        self.identities = IdentityStore(places, self.tokens, key=self.store_key)
         detector: type[Detector] = DlibDetector if settings.detector == "dlib" else BlazeFace
         decode = partial(read_picture, max_pixels=settings.max_pixels)
         self.pipeline = Pipeline(decode, partial(_label, settings.watermark_key_bytes), detector)
@@ -133,7 +136,7 @@ class ModelPrediction:
 
     def engine_of(self, package: IdentityPackage, engine: str) -> SwapEngine:
         """The loaded `engine` of `package`; whether anybody may use it is not asked here."""
-        return self._engines.get(package.folder, engine, package, package.live_parts)
+        return self._engines.get(package, engine)
 
     def _predict_one(self, instance: Any, room: _PixelRoom) -> Any:
         try:

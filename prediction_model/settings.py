@@ -36,6 +36,11 @@ class Settings:
     )
     gallery: str = setting("", "folder of the gallery's identity packages; empty: the shipped one")
     identity_store: str = setting("var/identities", "folder or fsspec URL of enrolled identity packages")
+    store_key: str = setting(
+        "",
+        "key of those packages, encrypted at rest: base64url, no padding, of 32 bytes; empty: nobody is enrolled",
+        secret=True,
+    )
     trainings: str = setting("var/trainings", "folder of the trainings that enrolled people start, while they run")
     training_seconds: int = setting(720, "how long such a training learns, in seconds")
     detector: str = setting("blazeface", "what finds faces: blazeface or dlib")
@@ -50,6 +55,11 @@ class Settings:
     def watermark_key_bytes(self) -> bytes:
         """The watermark's key, 32 bytes; zeros where none is set, so that anybody can read those marks."""
         return read_key("FACESWAP_WATERMARK_KEY", self.watermark_key) if self.watermark_key else bytes(KEY_BYTES)
+
+    @property
+    def store_key_bytes(self) -> bytes | None:
+        """The key of enrolled packages, 32 bytes; None where none is set."""
+        return read_key("FACESWAP_STORE_KEY", self.store_key) if self.store_key else None
 
 
 def environment_name(name: str) -> str:

@@ -75,3 +75,5 @@ class SwappedFace:
     shows here. None: features are where the wearer has them."""
     mesh: Mesh | None = None
     """float32 [468, 3] in crop pixels: the features of `face`; None: where the wearer has them."""
+    doubt: float = 1.0
+    """Of which share of the face the engine cannot say that nothing is before it; 1 where it cannot tell."""

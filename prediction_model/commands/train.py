@@ -1,4 +1,4 @@
-"""`train`: on actors' paired performances, on one photograph, or on footage."""
+"""`train`: on actors' paired performances, on one photograph, on footage; or retouch a shipped face."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from prediction_model.training.runs import Run
     from prediction_model.training.trainer import Progress
 
-HELP = "train identities: the shipped ones, one photograph's, or footage's"
+HELP = "train identities: the shipped ones, one photograph's, or footage's; retouch a shipped one"
+SIDES = ("right", "left")
 BATCH_SIZE = 16
-MINUTES = {"actors": 240.0, "photo": 12.0, "footage": 60.0}
-LEARNING_RATE = {"actors": 1e-3, "photo": 5e-4, "footage": 5e-4}
+MINUTES = {"actors": 240.0, "photo": 12.0, "footage": 60.0, "retouch": 20.0}
+LEARNING_RATE = {"actors": 1e-3, "photo": 5e-4, "footage": 5e-4, "retouch": 2e-3}
 """With the shared weights; from the beginning it is the first."""
 STORE = Path("var/identities")
 MOST_MINUTES, MOST_STEPS, MOST_BATCH, MOST_THREADS = 100_000, 1_000_000, 4_096, 1_024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own options: three forms, each with its data."""
+    """The command's own options: four forms, each with its data."""
     forms = parser.add_subparsers(dest="form", required=True, metavar="FORM")
     actors = forms.add_parser("actors", help="the eight personas, on the actors' paired performances")
     actors.add_argument("data", type=Path, metavar="ACTORS", help="folder with p1 to p8 and s00 to s59")
@@ -41,10 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     footage = forms.add_parser("footage", help="one person, on extracted footage: an hour or more")
     footage.add_argument("data", type=Path, metavar="FACES", help="folder that `extract` wrote, of whom to learn")
     footage.add_argument("--wearer", type=Path, metavar="FACES", help="the other's faces (needed by `original`)")
-    for name, form in (("actors", actors), ("photo", photo), ("footage", footage)):
+    retouch = forms.add_parser("retouch", help="one shipped face, a brow and the forehead of which has an accident")
+    retouch.add_argument("persona", metavar="ID", help="p1 to p8")
+    retouch.add_argument("--side", choices=SIDES, required=True, help="the face's own, where the accident is")
+    for name, form in (("actors", actors), ("photo", photo), ("footage", footage), ("retouch", retouch)):
         form.add_argument("run", type=Path, metavar="RUN", help="folder of the run; one begun before is continued")
         _add_plan(form, MINUTES[name])
-        if form is not actors:
+        if name in ("photo", "footage"):
             _add_identity(form)
 
 
@@ -79,10 +83,10 @@ def _add_identity(form: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train and, but for actors, write the package."""
+    """Train and, for a new identity, write the package."""
     # What is wrong with the call is said before anything slow is imported.
-    identity = None if arguments.form == "actors" else identity_of(arguments)
-    if not arguments.data.exists():
+    identity = identity_of(arguments) if arguments.form in ("photo", "footage") else None
+    if arguments.form != "retouch" and not arguments.data.exists():
         raise TrainingDataRefused(f"There is no {arguments.data}: name what to train on.")
     if identity is not None and not arguments.no_package:
         check_tensorflow("The package that `train` ends with (--no-package: without one)")
@@ -108,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     line = ProgressLine()
     setup = Setup(arguments.run, plan, backend, arguments.backgrounds, shared, line.show, line.say)
-    if identity is None:
+    if arguments.form == "actors":
         setup = replace(setup, descriptor=arguments.descriptor)
     if shared is None and arguments.form != "actors":
         line.say("no shared weights: this trains from the beginning, which takes hours")
@@ -125,6 +129,8 @@ def _train(arguments: argparse.Namespace, setup: Setup, identity: Identity | Non
     """The run, and whether its plan came to its end."""
     from prediction_model.training import recipes
 
+    if arguments.form == "retouch":
+        return recipes.train_retouch(setup, arguments.persona, arguments.side)
     if identity is None:
         return recipes.train_actors(setup, arguments.data)
     if arguments.form == "footage":

@@ -103,7 +103,7 @@ def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
     here = np.log(cv2.resize(face, small, interpolation=cv2.INTER_AREA) + FLOOR)
     weight = shown * _skin()
     ratio = there - here
-    brightness = ratio.mean(axis=2)
+    brightness = _mean_colour(ratio)
     seen = weight > 0.5
     if np.count_nonzero(seen) < SAMPLES:
         return None
@@ -124,9 +124,14 @@ def compare(live: Crop, face: Crop, mask: Mask) -> Light | None:
     return Light(gains.astype(np.float32), float(np.clip(contrast**CONTRAST_MATCHED, *CONTRAST)), skin, hair)
 
 
+def _mean_colour(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Of the three colours of each pixel: [H, W]."""
+    return cv2.transform(picture, np.full((1, 3), 1 / 3, np.float32))
+
+
 def _spread(logarithm: npt.NDArray[np.float32], where: npt.NDArray[np.bool_]) -> float:
     """How strongly features stand out of what surrounds them."""
-    grey = logarithm.mean(axis=2)
+    grey = _mean_colour(logarithm)
     return float((grey - cv2.GaussianBlur(grey, (0, 0), FEATURE_SCALE))[where].std())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
@@ -13,6 +14,7 @@ from prediction_model.compositing.detail import enlarge, soften, softness
 from prediction_model.compositing.glare import eyes_seen
 from prediction_model.compositing.mask import outline, parts
 from prediction_model.compositing.paste import fit_to_frame, paste, shrink_matrix
+from prediction_model.faces.hands import Hand, covered
 from prediction_model.faces.track import Look
 from prediction_model.types import AlignedFace, BgrFrame, Crop, Mask, SwappedFace
 
@@ -31,6 +33,7 @@ def composite(
     live_mouth: bool,
     strength: float,
     edge: float,
+    hands: Sequence[Hand] = (),
     before: Look | None,
     seconds: float,
 ) -> Look | None:
@@ -40,6 +43,7 @@ def composite(
         live_eyes, live_mouth: whether the wearer's own show through.
         strength: 0 to 1, multiplies the mask.
         edge: 0 to 1, how wide the mask's soft edge is.
+        hands: of the frame; where they cover the face, the frame stays as it is.
         before: how the face looked in the frame before, `seconds` ago.
 
     Returns:
@@ -49,7 +53,10 @@ def composite(
     factor = live.crop.shape[0] // size
     matrix = shrink_matrix(live.matrix, factor)
     crop, face = _resized(live.crop, size), _resized(swapped.face, size)
-    mask: Mask = outline(live.mesh / np.float32(factor), size, edge) * _resized(swapped.mask, size)
+    shape = outline(live.mesh / np.float32(factor), size, edge)
+    mask: Mask = shape * _resized(swapped.mask, size)
+    if hands:
+        mask = mask * (1.0 - covered(hands, matrix, shape))
     light = compare(crop, face, mask)
     if light is None:
         return None

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from prediction_model.engines.occlusion import believed
+from prediction_model.engines.occlusion import believed, doubt
 from prediction_model.errors import EngineFileRefused
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.types import PARTS, AlignedFace, Part, SwappedFace
 
 SHARED_ENCODER = Path(__file__).with_name("encoder.tflite")
@@ -55,9 +56,13 @@ class _Network:
         self._outputs = [d["index"] for d in outputs]
         self.output_shapes = [tuple(d["shape"]) for d in outputs]
 
-    def __call__(self, values: dict[str, FloatArray]) -> list[FloatArray]:
+    def set(self, values: dict[str, FloatArray]) -> None:
+        """Give inputs their values, which hold until they get others."""
         for name, value in values.items():
             self._model.set_tensor(self.inputs[name][0], value)
+
+    def __call__(self, values: dict[str, FloatArray]) -> list[FloatArray]:
+        self.set(values)
         self._model.invoke()
         return [self._model.get_tensor(index) for index in self._outputs]
 
@@ -77,56 +82,57 @@ class AutoencoderEngine:
     """Swaps to one identity.
 
     Args:
-        folder: the identity package; holds `decoder.tflite` and `maps.npz`, and `encoder.tflite` if it was not trained
-        on the shared one.
+        files: the identity package's; `decoder.tflite` and `maps.npz`, and `encoder.tflite` if it was not trained on
+        the shared one.
         live_parts: what the package's card says: the network moves eyes and mouth itself, and its own are nearer to
         the identity, but how well they follow depends on how long it was trained.
 
     Raises:
         EngineFileRefused: a file is missing, unreadable, or does not fit the others.
+        PackageRefused: a file cannot be opened.
     """
 
     name = "autoencoder"
 
-    def __init__(self, folder: Path, live_parts: tuple[Part, ...] = PARTS) -> None:
+    def __init__(self, files: PackageFiles, live_parts: tuple[Part, ...] = PARTS) -> None:
         self.live_parts = live_parts
-        own = folder / ENCODER
-        self._encoder_file = own if own.is_file() else SHARED_ENCODER
-        self._decoder_file = folder / DECODER
-        for path in (self._encoder_file, self._decoder_file, folder / MAPS):
-            if not path.is_file():
-                raise EngineFileRefused(str(path), "it is missing")
+        own = ENCODER in files
+        self._encoder_file = files.folder / ENCODER if own else SHARED_ENCODER
+        self._decoder_file = files.folder / DECODER
+        for name in (DECODER, MAPS):
+            if name not in files:
+                raise EngineFileRefused(str(files.folder / name), "it is missing")
         # Read now, and again by the engine that follows this one when the package has changed: a path may hold another
         # model by then.
-        self._own_encoder = own.read_bytes() if own.is_file() else None
-        self._decoder_bytes = self._decoder_file.read_bytes()
-        self._maps = _unpack_maps((folder / MAPS).read_bytes(), str(folder / MAPS))
+        self._own_encoder = files.read(ENCODER) if own else None
+        self._decoder_bytes = files.read(DECODER)
+        self._maps = _unpack_maps(files.read(MAPS), str(files.folder / MAPS))
         self._networks = _Networks()
-        encoder, decoder = self._encoder(), self._decoder()
+        encoder = self._encoder()
         shape = encoder.inputs["crop"][1]
         self.crop_size = int(shape[1])
         self._features = [f"feature{level}" for level in range(2, 2 + len(encoder.output_shapes))]
-        found = {name: shape for name, (_, shape) in decoder.inputs.items()}
-        wanted = dict(zip(self._features, encoder.output_shapes, strict=True))
-        wanted |= {name: value.shape for name, value in self._maps.items()}
-        if found != wanted:
-            raise EngineFileRefused(str(self._decoder_file), f"its inputs are {found}, expected {wanted}")
+        self._inputs = dict(zip(self._features, encoder.output_shapes, strict=True))
+        self._inputs |= {name: value.shape for name, value in self._maps.items()}
+        self._decoder()
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
         """Swap each of `faces`; their crops are float32 [S, S, 3] RGB in [0, 1]."""
         swapped = []
         for face in faces:
             made = self.network(face)
-            mask = believed(np.ascontiguousarray(made[..., 3]), face.mesh)
-            smooth = cv2.sepFilter2D(made[..., :3], -1, NO_GRID, NO_GRID, borderType=cv2.BORDER_REPLICATE)
-            swapped.append(SwappedFace(np.clip(smooth, 0, 1), mask))
+            mask = cv2.extractChannel(made, 3)
+            colours = cv2.cvtColor(made, cv2.COLOR_RGBA2RGB)  # numpy takes ten times as long
+            smooth = cv2.sepFilter2D(colours, -1, NO_GRID, NO_GRID, borderType=cv2.BORDER_REPLICATE)
+            doubted = doubt(mask, face.mesh)
+            swapped.append(SwappedFace(np.clip(smooth, 0, 1), believed(mask, face.mesh), doubt=doubted))
         return swapped
 
     def network(self, face: AlignedFace) -> FloatArray:
         """What the network itself makes of `face`: float32 [S, S, 4], RGB and mask in [0, 1]."""
         encoder, decoder = self._encoder(), self._decoder()
         features = dict(zip(self._features, encoder({"crop": face.crop[None]}), strict=True))
-        made: FloatArray = decoder({**features, **self._maps})[0][0]
+        made: FloatArray = decoder(features)[0][0]
         return made
 
     def _encoder(self) -> _Network:
@@ -138,7 +144,12 @@ class AutoencoderEngine:
 
     def _decoder(self) -> _Network:
         if self._networks.decoder is None:
-            self._networks.decoder = _Network(self._decoder_bytes, str(self._decoder_file))
+            decoder = _Network(self._decoder_bytes, str(self._decoder_file))
+            found = {name: shape for name, (_, shape) in decoder.inputs.items()}
+            if found != self._inputs:
+                raise EngineFileRefused(str(self._decoder_file), f"its inputs are {found}, expected {self._inputs}")
+            decoder.set(self._maps)
+            self._networks.decoder = decoder
         return self._networks.decoder
 
 

@@ -52,6 +52,12 @@ def believed(mask: Mask, mesh: Mesh) -> Mask:
     return np.asarray(np.maximum(mask, cv2.blur(closed.astype(np.float32), (width, width))), np.float32)
 
 
+def doubt(mask: Mask, mesh: Mesh) -> float:
+    """Which share of the face, 0 to 1, `mask` is not sure to be free: what to look for hands by. See `believed`."""
+    core = _core(mesh, mask.shape[0])
+    return cv2.countNonZero(core & (mask <= FACE)) / max(cv2.countNonZero(core), 1)
+
+
 def _reaching_in(before: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The pieces of `before` that touch the border of `whole`, with their edges."""
     border = whole & (1 - cv2.erode(whole, np.ones((3, 3), np.uint8)))

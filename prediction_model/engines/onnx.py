@@ -12,10 +12,10 @@ what it gets back into the shared crop.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from prediction_model.errors import EngineFileRefused, ExtraMissing
 from prediction_model.faces.align import template
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.types import AlignedFace, Matrix, Part, SwappedFace
 
 MODEL_NAMES = ("model.dfm", "model.onnx")
@@ -73,19 +74,20 @@ class OnnxEngine:
     """Swaps to the identity of one file that a user brought.
 
     Args:
-        folder: the identity package; holds `model.dfm`, or `model.onnx` and `latent.npy`.
+        files: the identity package's; `model.dfm`, or `model.onnx` and `latent.npy`.
 
     Raises:
         EngineFileRefused: a file is missing, unreadable, or of another shape, or nobody consented.
         ExtraMissing: ONNX Runtime is not installed.
+        PackageRefused: a file cannot be opened.
     """
 
     name = "onnx"
     live_parts: tuple[Part, ...] = ()
 
-    def __init__(self, folder: Path) -> None:
-        _require_consent(folder)
-        self._network = _load(folder)
+    def __init__(self, files: PackageFiles) -> None:
+        _require_consent(files)
+        self._network = _load(files)
         self.crop_size = self._network.side
 
     def swap(self, faces: Sequence[AlignedFace]) -> list[SwappedFace]:
@@ -110,8 +112,11 @@ class OnnxEngine:
         return SwappedFace(np.clip(swapped, 0, 1), np.clip(covered, 0, 1))
 
 
-def session(path: Path) -> Any:
+def session(content: bytes, source: str) -> Any:
     """An ONNX Runtime session on one CPU thread, or on the accelerator that the installed package serves.
+
+    Args:
+        content: of the file `source`.
 
     Raises:
         EngineFileRefused: ONNX Runtime cannot read the file.
@@ -127,31 +132,32 @@ def session(path: Path) -> Any:
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise EngineFileRefused(path.name, f"ONNX Runtime cannot read it ({str(error)[:120]})") from error
+        raise EngineFileRefused(source, f"ONNX Runtime cannot read it ({str(error)[:120]})") from error
 
 
-def _require_consent(folder: Path) -> None:
+def _require_consent(files: PackageFiles) -> None:
     # Whose face a stranger's file holds cannot be seen from it. The package's reader checks the record's signature.
     try:
-        card = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+        card = json.loads((files.folder / "identity.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EngineFileRefused(str(folder), f"its identity.json cannot be read ({error})") from error
+        raise EngineFileRefused(str(files.folder), f"its identity.json cannot be read ({error})") from error
     if not isinstance(card, dict) or card.get("kind") not in ("self", "release") or not card.get("consent"):
-        raise EngineFileRefused(str(folder), "no consent record says that this face may be worn")
+        raise EngineFileRefused(str(files.folder), "no consent record says that this face may be worn")
 
 
-def _load(folder: Path) -> _Network:
-    found = [folder / name for name in MODEL_NAMES if (folder / name).is_file()]
+def _load(files: PackageFiles) -> _Network:
+    found = [name for name in MODEL_NAMES if name in files]
     if len(found) != 1:
         names = " or ".join(MODEL_NAMES)
-        raise EngineFileRefused(str(folder), f"expected one of {names}, found {len(found)}")
-    loaded = session(found[0])
+        raise EngineFileRefused(str(files.folder), f"expected one of {names}, found {len(found)}")
+    (name,) = found
+    loaded = session(files.read(name), name)
     inputs = {i.name: _shape(i.shape) for i in loaded.get_inputs()}
     if "in_face:0" in inputs:
-        return _dfm(loaded, inputs, found[0].name)
-    return _one_shot(loaded, inputs, found[0].name, folder / LATENT)
+        return _dfm(loaded, inputs, name)
+    return _one_shot(loaded, inputs, name, files)
 
 
 def _dfm(loaded: Any, inputs: dict[str, tuple[int, ...]], source: str) -> _Network:
@@ -184,7 +190,7 @@ def _dfm(loaded: Any, inputs: dict[str, tuple[int, ...]], source: str) -> _Netwo
     return _Network(side, (unit * side / WHOLE_FACE_SIDE).astype(np.float32), run)
 
 
-def _one_shot(loaded: Any, inputs: dict[str, tuple[int, ...]], source: str, latent_file: Path) -> _Network:
+def _one_shot(loaded: Any, inputs: dict[str, tuple[int, ...]], source: str, files: PackageFiles) -> _Network:
     if sorted(inputs) != ["source", "target"]:
         raise EngineFileRefused(source, f"it has the inputs {sorted(inputs)}, expected in_face:0, or target and source")
     picture = (1, 3, ONE_SHOT_SIDE, ONE_SHOT_SIDE)
@@ -194,7 +200,7 @@ def _one_shot(loaded: Any, inputs: dict[str, tuple[int, ...]], source: str, late
     if len(outputs) != 1:
         raise EngineFileRefused(source, f"it has {len(outputs)} outputs, expected 1")
     _expect(source, "the output", _shape(outputs[0].shape), picture)
-    latent = _read_latent(latent_file)
+    latent = _read_latent(files)
 
     def run(square: FloatArray) -> tuple[FloatArray, FloatArray]:
         target = np.ascontiguousarray(square.transpose(2, 0, 1)[None])
@@ -205,16 +211,16 @@ def _one_shot(loaded: Any, inputs: dict[str, tuple[int, ...]], source: str, late
     return _Network(ONE_SHOT_SIDE, _similarity(places, ARCFACE + ARCFACE_MARGIN).astype(np.float32), run)
 
 
-def _read_latent(path: Path) -> FloatArray:
+def _read_latent(files: PackageFiles) -> FloatArray:
     """float32 [1, 512], of length 1, as the swappers were trained."""
     try:
-        latent = np.load(path, allow_pickle=False)
+        latent = np.load(io.BytesIO(files.read(LATENT)), allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise EngineFileRefused(path.name, f"expected a NumPy file of {LATENT_NUMBERS} numbers ({error})") from error
+        raise EngineFileRefused(LATENT, f"expected a NumPy file of {LATENT_NUMBERS} numbers ({error})") from error
     length = float(np.linalg.norm(latent)) if latent.dtype.kind == "f" else 0.0
     if latent.shape not in ((LATENT_NUMBERS,), (1, LATENT_NUMBERS)) or not np.isfinite(length) or length == 0:
         found = f"{latent.dtype} {list(latent.shape)}"
-        raise EngineFileRefused(path.name, f"expected {LATENT_NUMBERS} finite float numbers, not all 0, found {found}")
+        raise EngineFileRefused(LATENT, f"expected {LATENT_NUMBERS} finite float numbers, not all 0, found {found}")
     return np.asarray(latent.reshape(1, -1) / length, np.float32)
 
 

@@ -80,8 +80,10 @@ def align(frame: BgrFrame, mesh: Mesh, size: int) -> AlignedFace:
         into = matrix.copy()
         into[:, 2] += into[:, :2] @ np.full(2, (half - 1) / 2, np.float32)
         into[:, :2] *= half
-    crop = cv2.warpAffine(source, into, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32)
+    # OpenCV warps four channels in half the time of three.
+    padded = cv2.cvtColor(source, cv2.COLOR_BGR2BGRA)
+    crop = cv2.warpAffine(padded, into, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rgb = cv2.cvtColor(crop, cv2.COLOR_BGRA2RGB).astype(np.float32)
     rgb *= 1.0 / 255.0
     moved = mesh.copy()
     moved[:, :2] = mesh[:, :2] @ matrix[:, :2].T + matrix[:, 2]

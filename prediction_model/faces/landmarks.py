@@ -36,8 +36,10 @@ class FaceMesh:
         Returns:
             The mesh in frame pixels, float32 [468, 3], and how sure the network is that there is a face, 0 to 1.
         """
-        square = cv2.warpAffine(frame, roi, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR)
-        rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
+        # OpenCV warps four channels in half the time of three.
+        padded = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA)
+        square = cv2.warpAffine(padded, roi, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR)
+        rgb = cv2.cvtColor(square, cv2.COLOR_BGRA2RGB)
         np.multiply(rgb, np.float32(1 / 255), out=self._model.tensor(self._input)()[0])
         self._model.invoke()
         mesh = self._model.get_tensor(self._points).reshape(POINTS, 3)
@@ -60,8 +62,8 @@ def roi_of_mesh(mesh: Mesh) -> Matrix:
     across = mesh[LEFT_EYE_OUTER, :2] - mesh[RIGHT_EYE_OUTER, :2]
     angle = float(np.arctan2(across[1], across[0]))
     cos, sin = np.cos(angle), np.sin(angle)
-    upright = mesh[:, :2] @ np.array([[cos, -sin], [sin, cos]], np.float32)
-    low, high = upright.min(axis=0), upright.max(axis=0)
+    upright = np.array([[cos, sin], [-sin, cos]], np.float32) @ mesh[:, :2].T
+    low, high = upright.min(axis=1), upright.max(axis=1)
     middle = (low + high) / 2
     centre = (float(middle[0] * cos - middle[1] * sin), float(middle[0] * sin + middle[1] * cos))
     return _square(centre, float((high - low).max()) * ROI_SCALE, across)

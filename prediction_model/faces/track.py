@@ -1,8 +1,8 @@
-"""What one frame tells the next about its faces: the `track` that travels with the answer and comes back with the next
-frame.
+"""What one frame tells the next about its faces and the hands before them: the `track` that travels with the answer and
+comes back with the next frame.
 
 The service keeps nothing between frames, so any replica serves any frame. A track is not signed: it comes from outside,
-and all that a forged one can do is to point the mesh network at a wrong place, which it then refuses.
+and all that a forged one can do is to point the networks at a wrong place, which they then refuse.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from prediction_model.errors import BadInstance
+from prediction_model.faces.hands import MOST_HANDS, Square
 from prediction_model.faces.landmarks import POINTS
 from prediction_model.faces.shape import COEFFICIENTS, LARGEST, MEMORY, RunningShape
 
-VERSION = 2
+VERSION = 3
 MAX_FACES = 4
 GAIN_CELLS = 8
 """The crop is divided into this many cells a side for the smoothed colour gains."""
@@ -31,14 +32,15 @@ MAX_LOST = 127
 SMALLEST_FACE = 8.0
 """Pixels: a smaller box in a track is a forged or a spoilt one."""
 
-_HEADER = struct.Struct("<BBHHHQ")
+_HEADER = struct.Struct("<BBBHHHQ")
 _BOX = struct.Struct("<4f")
+_HAND = struct.Struct("<4f")
 _STATE = struct.Struct("<3B")
 _POINT_BYTES = POINTS * 2 * 2
 _LOOK_NUMBERS = GAIN_CELLS * GAIN_CELLS * 3 + 2
 _SHAPE_NUMBERS = COEFFICIENTS * 2
 _FACE_BYTES = _BOX.size + _STATE.size + _POINT_BYTES + (_LOOK_NUMBERS + _SHAPE_NUMBERS) * 2
-MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + 2) // 3)
+MAX_CHARACTERS = 4 * ((_HEADER.size + MAX_FACES * _FACE_BYTES + MOST_HANDS * _HAND.size + 2) // 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,21 @@ class Track:
     width: int
     height: int
     since_detection: int
-    """Frames since the detector last ran."""
+    """Frames since the whole frame was last searched in its turn."""
     captured_us: int
     """Capture time of the frame, microseconds."""
+    hands: tuple[Square, ...] = ()
+    """Where hands were near the swapped face."""
 
 
 def encode_track(track: Track) -> str:
     """`track` as ASCII, at most `MAX_CHARACTERS`. Points are quantised to 1/65535 of their face's box."""
-    faces = track.faces[:MAX_FACES]
+    faces, hands = track.faces[:MAX_FACES], track.hands[:MOST_HANDS]
     since = min(track.since_detection, 0xFFFF)
-    parts = [_HEADER.pack(VERSION, len(faces), track.width, track.height, since, track.captured_us)]
+    parts = [_HEADER.pack(VERSION, len(faces), len(hands), track.width, track.height, since, track.captured_us)]
     for face in faces:
-        low, high = face.points.min(axis=0), face.points.max(axis=0)
+        across, down = face.points.T
+        low, high = np.array([across.min(), down.min()]), np.array([across.max(), down.max()])
         extent = np.maximum(high - low, 1e-3)
         parts.append(_BOX.pack(*low, *extent))
         seen = (face.look is not None) | min(face.lost, MAX_LOST) << 1
@@ -101,6 +106,7 @@ def encode_track(track: Track) -> str:
         parts.append(look.astype("<f2").tobytes())
         shape = np.zeros(_SHAPE_NUMBERS) if face.shape is None else face.shape.mean
         parts.append(shape.astype("<f2").tobytes())
+    parts += [_HAND.pack(hand.x, hand.y, hand.side, hand.angle) for hand in hands]
     return base64.b64encode(b"".join(parts)).decode("ascii")
 
 
@@ -128,13 +134,27 @@ def decode_track(text: object, width: int, height: int) -> Track | None:
         return None
     if len(raw) < _HEADER.size:
         raise BadInstance("`track` is cut short: send the text of the last answer, or null.")
-    _, count, track_width, track_height, since, captured_us = _HEADER.unpack_from(raw)
-    if count > MAX_FACES or len(raw) != _HEADER.size + count * _FACE_BYTES:
-        raise BadInstance(f"`track` does not hold what it announces ({count} faces): send the last answer's, or null.")
+    _, count, hands, track_width, track_height, since, captured_us = _HEADER.unpack_from(raw)
+    hands_start = _HEADER.size + count * _FACE_BYTES
+    if count > MAX_FACES or hands > MOST_HANDS or len(raw) != hands_start + hands * _HAND.size:
+        raise BadInstance(
+            f"`track` does not hold what it announces ({count} faces, {hands} hands): send the last answer's, or null."
+        )
     if (track_width, track_height) != (width, height):
         return None
     faces = [_decode_face(raw, _HEADER.size + i * _FACE_BYTES, width, height) for i in range(count)]
-    return Track(tuple(f for f in faces if f is not None), width, height, since, captured_us)
+    places = [_decode_hand(raw, hands_start + i * _HAND.size, width, height) for i in range(hands)]
+    known = tuple(place for place in places if place is not None)
+    return Track(tuple(f for f in faces if f is not None), width, height, since, captured_us, known)
+
+
+def _decode_hand(raw: bytes, start: int, width: int, height: int) -> Square | None:
+    """One hand's place, or None if no hand of this frame can be there."""
+    x, y, side, angle = _HAND.unpack_from(raw, start)
+    reach = 2.0 * max(width, height)
+    if not np.isfinite((x, y, side, angle)).all() or max(abs(x), abs(y), side, abs(angle)) > reach:
+        return None
+    return Square(x, y, side, angle) if side >= SMALLEST_FACE else None
 
 
 def _decode_face(raw: bytes, start: int, width: int, height: int) -> TrackedFace | None:

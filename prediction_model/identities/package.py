@@ -18,6 +18,7 @@ from reprlib import repr as shown
 from typing import Any
 
 from prediction_model.errors import BadToken, PackageRefused
+from prediction_model.identities.sealing import PackageFiles, StoreKey
 from prediction_model.tokens import TokenVerifier
 from prediction_model.types import PARTS, Part
 
@@ -59,16 +60,22 @@ class IdentityPackage:
     """What the autoencoder leaves the wearer's own unless the options say otherwise: it was measured."""
     card: Mapping[str, Any]
     """The whole of `identity.json`."""
+    files: PackageFiles
+    """What the card lists, to be read."""
 
 
-def read_package(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
+def read_package(folder: Path, tokens: TokenVerifier, key: StoreKey | None = None) -> IdentityPackage:
     """Read and check the package in `folder`; where it is just being changed, afterwards.
+
+    Args:
+        tokens: checks its consent.
+        key: opens its files where they are sealed.
 
     Raises:
         PackageRefused: it does not hold; the message says why.
     """
     with locked(folder, fcntl.LOCK_SH):
-        return _read(folder, tokens)
+        return _read(folder, tokens, key)
 
 
 @contextmanager
@@ -86,7 +93,7 @@ def locked(folder: Path, how: int) -> Iterator[None]:
             os.close(opened)
 
 
-def _read(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
+def _read(folder: Path, tokens: TokenVerifier, key: StoreKey | None) -> IdentityPackage:
     name = folder.name
     try:
         raw = (folder / CARD).read_bytes()
@@ -111,7 +118,11 @@ def _read(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
     ):
         known = ", ".join(ENGINES)
         raise PackageRefused(name, f"its engines are {shown(engines)}, expected some of {known} and one chosen")
-    _check_files(folder, card.get("files"))
+    sealed = card.get("sealed", False)
+    if not isinstance(sealed, bool):
+        raise PackageRefused(name, f"whether it is sealed is {shown(sealed)}, expected true or false")
+    files = PackageFiles(folder, sealed, key)
+    _check_files(files, card.get("files"))
     consent_hash, expires = _check_consent(name, card, tokens)
     title = card.get("name")
     return IdentityPackage(
@@ -125,6 +136,7 @@ def _read(folder: Path, tokens: TokenVerifier) -> IdentityPackage:
         expires,
         live_parts(name, card),
         card,
+        files,
     )
 
 
@@ -155,16 +167,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_files(folder: Path, files: Any) -> None:
-    if not isinstance(files, dict) or PORTRAIT not in files:
+def _check_files(files: PackageFiles, listed: Any) -> None:
+    folder = files.folder
+    if not isinstance(listed, dict) or PORTRAIT not in listed:
         raise PackageRefused(folder.name, f"its card does not list {PORTRAIT}")
-    for name, wanted in files.items():
+    for name, wanted in listed.items():
         path = folder / name
         if not FILE_NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
             raise PackageRefused(folder.name, f"{name[:64]!r} is listed and not there")
         if path.stat().st_size > MAX_FILE_BYTES or sha256(path) != wanted:
             raise PackageRefused(folder.name, f"{name} is not the file its card lists (SHA-256)")
-    extra = {p.name for p in folder.iterdir() if not p.name.startswith(".")} - set(files) - {CARD}
+        files.check(name)
+    extra = {p.name for p in folder.iterdir() if not p.name.startswith(".")} - set(listed) - {CARD}
     if extra:
         raise PackageRefused(folder.name, f"{min(extra)} is not listed in its card")
 

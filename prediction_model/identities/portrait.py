@@ -17,24 +17,32 @@ PICTURES = ((PORTRAIT, 480, 1.5), (FACE, 640, 1.35))
 QUALITY = 92
 
 
-def write_pictures(folder: Path, picture: BgrFrame, mesh: Mesh) -> None:
-    """Write both, upright squares around the face.
+def cut_pictures(picture: BgrFrame, mesh: Mesh) -> dict[str, bytes]:
+    """Both by file name, JPEG: upright squares around the face.
 
     Args:
-        folder: where to; made where it is not there.
         picture: uint8 [H, W, 3] BGR. What lies outside is filled by repeating its border.
         mesh: float32 [468, 3] in its pixels.
-
-    Raises:
-        OSError: one of them cannot be written whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    cut = {}
     for name, side, margin in PICTURES:
         matrix = alignment(mesh, side) / np.float32(margin)
         matrix[:, 2] += side * (1 - 1 / margin) / 2
         scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
         # Bicubic sampling skips pixels when it shrinks by more than two.
         smooth = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale) if scale < 0.5 else picture
-        cut = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        square = cv2.warpAffine(smooth, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        cut[name] = write_jpeg(np.asarray(square, np.uint8), QUALITY)
+    return cut
+
+
+def write_pictures(folder: Path, picture: BgrFrame, mesh: Mesh) -> None:
+    """Write `cut_pictures` into `folder`, which is made where it is not there.
+
+    Raises:
+        OSError: one of them cannot be written whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in cut_pictures(picture, mesh).items():
         # Not cv2.imwrite, which does not say that a disk is full.
-        (folder / name).write_bytes(write_jpeg(np.asarray(cut, np.uint8), QUALITY))
+        (folder / name).write_bytes(content)

@@ -17,6 +17,7 @@ from typing import Any
 
 from prediction_model.errors import PackageRefused, PredictionError, StoreUnreachable, UnknownIdentity
 from prediction_model.identities.package import CARD, FILE_NAME, IDENTITY_ID, IdentityPackage, read_package
+from prediction_model.identities.sealing import StoreKey
 from prediction_model.settings import ROOT
 from prediction_model.tokens import TokenVerifier
 
@@ -56,13 +57,20 @@ class IdentityStore:
         tokens: checks consents.
         cache: where packages from URLs are kept, by the hash of their card.
         ask_every: seconds until a URL's store is asked again; 0: it is asked each time, and waited for.
+        key: opens sealed packages; None: they are refused.
     """
 
     def __init__(
-        self, places: list[str | Path], tokens: TokenVerifier, cache: Path = CACHE, ask_every: float = ASK_EVERY_SECONDS
+        self,
+        places: list[str | Path],
+        tokens: TokenVerifier,
+        cache: Path = CACHE,
+        ask_every: float = ASK_EVERY_SECONDS,
+        key: StoreKey | None = None,
     ) -> None:
         self._places = places
         self._tokens = tokens
+        self._key = key
         self._cache = cache
         self._ask_every = ask_every
         self._read: dict[Path, tuple[float, IdentityPackage]] = {}
@@ -120,7 +128,7 @@ class IdentityStore:
             kept = self._read.get(folder)
         if kept and kept[0] == changed:
             return kept[1]
-        package = read_package(folder, self._tokens)
+        package = read_package(folder, self._tokens, self._key)
         with self._lock:
             self._read[folder] = (changed, package)
         return package

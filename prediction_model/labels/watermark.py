@@ -27,6 +27,8 @@ BITS = 48
 LEAST_TILES = BITS
 HEADROOM = 5
 """Grey levels kept free at both ends, which is as far as a tile's pixels are moved: black and white carry marks too."""
+MIDDLE = 128
+"""What stands for no change where changes are counted in bytes: none comes near to it."""
 CACHED_LAYOUTS = 32
 FREQUENCIES = ((1, 2), (2, 1), (2, 2), (1, 1))
 """Down and across. Low enough to survive compression, high enough not to be seen."""
@@ -97,10 +99,9 @@ def embed(frame: BgrFrame, payload: int, key: bytes) -> None:
     change = _picture(np.asarray(moved - found, np.float32), rows, columns)
     region = frame[: rows * TILE, : columns * TILE]
     # The same change to all three channels moves the luma by just that.
-    steps = np.rint(change).astype(np.int8)
-    lighter, darker = np.maximum(steps, 0).view(np.uint8), np.maximum(-steps, 0).view(np.uint8)
-    cv2.add(region, cv2.cvtColor(lighter, cv2.COLOR_GRAY2BGR), dst=region)
-    cv2.subtract(region, cv2.cvtColor(darker, cv2.COLOR_GRAY2BGR), dst=region)
+    steps = cv2.convertScaleAbs(change, alpha=1, beta=MIDDLE)
+    cv2.add(region, cv2.cvtColor(cv2.subtract(steps, MIDDLE), cv2.COLOR_GRAY2BGR), dst=region)
+    cv2.subtract(region, cv2.cvtColor(cv2.subtract(MIDDLE, steps), cv2.COLOR_GRAY2BGR), dst=region)
 
 
 def read(frame: BgrFrame, key: bytes) -> int | None:

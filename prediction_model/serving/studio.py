@@ -49,7 +49,11 @@ class StudioCalls:
         settings = model.settings
         place = settings.identity_store
         self._enrolment = Enrolment(
-            place if "://" in place else str(ROOT / place), model.gallery, model.identities, model.tokens
+            place if "://" in place else str(ROOT / place),
+            model.gallery,
+            model.identities,
+            model.tokens,
+            model.store_key,
         )
         self._trainings = Trainings(ROOT / settings.trainings, self._enrolment, settings.training_seconds)
 
@@ -128,8 +132,8 @@ class StudioCalls:
         try:
             self._trainings.check()
         except PredictionError as error:
-            return {"available": False, "reason": str(error)}
-        return {"available": True, "reason": None}
+            return {"available": False, "type": error.type, "reason": str(error)}
+        return {"available": True, "type": None, "reason": None}
 
     def _train(self, body: bytes) -> JsonObject:
         try:

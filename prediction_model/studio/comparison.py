@@ -25,6 +25,7 @@ from prediction_model.faces.embed import Descriptor, describe, distance
 from prediction_model.faces.eyes import EyeLids, lid_gap
 from prediction_model.faces.landmarks import FaceMesh, roi_of_mesh
 from prediction_model.identities.package import FACE
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.pipeline import FrameRequest, Pipeline
 from prediction_model.training.actors import GREY, Mesher, over
 from prediction_model.training.performances import bundled, held_out
@@ -138,7 +139,8 @@ def compare(folder: Path) -> Comparison:
     ruler = Ruler()
     face = np.asarray(picture, np.uint8)
     reference = describe(face, mesh)
-    engines: list[SwapEngine] = [PhotoEngine(face, mesh), *(AutoencoderEngine(folder, parts) for parts in CHOICES)]
+    files = PackageFiles(folder)
+    engines: list[SwapEngine] = [PhotoEngine(face, mesh), *(AutoencoderEngine(files, parts) for parts in CHOICES)]
     given, _ = bundled()
     kept = held_out(performance.index for performance in given)
     actors: list[str] = []

@@ -22,6 +22,7 @@ from prediction_model.errors import (
     IdentityTaken,
     PredictionError,
     RefusedPortrait,
+    StoreKeyMissing,
     StoreUnreachable,
     UnknownIdentity,
 )
@@ -39,7 +40,8 @@ from prediction_model.identities.package import (
     sha256,
     write_card,
 )
-from prediction_model.identities.portrait import write_pictures
+from prediction_model.identities.portrait import cut_pictures
+from prediction_model.identities.sealing import StoreKey
 from prediction_model.identities.store import IdentityStore, changed_name
 from prediction_model.tokens import TokenVerifier
 from prediction_model.types import BgrFrame, Mesh
@@ -61,22 +63,32 @@ LARGEST_YAW, LARGEST_PITCH = 25.0, 25.0
 
 
 class Enrolment:
-    """Writes and deletes packages in the store of enrolled identities.
+    """Writes and deletes packages in the store of enrolled identities. Whatever it writes of a face is sealed.
 
     Args:
         place: that store, a folder or fsspec URL.
         gallery: the shipped identities, which stay.
         identities: finds packages, and is told of changes.
         tokens: checks consents.
+        key: seals packages; None: nothing is written, and what is there can be deleted.
     """
 
-    def __init__(self, place: str, gallery: Path, identities: IdentityStore, tokens: TokenVerifier) -> None:
+    def __init__(
+        self, place: str, gallery: Path, identities: IdentityStore, tokens: TokenVerifier, key: StoreKey | None
+    ) -> None:
         self._place = place
         self._near = None if "://" in place else Path(place)
         self._gallery = gallery
         self._identities = identities
         self._tokens = tokens
+        self._key = key
         self._sweep()
+
+    def require_key(self) -> StoreKey:
+        """What seals whatever is kept of a face. Raises StoreKeyMissing where there is none."""
+        if self._key is None:
+            raise StoreKeyMissing
+        return self._key
 
     def add(self, identity: str, card: Mapping[str, Any], picture: BgrFrame, finder: FaceFinder) -> IdentityPackage:
         """Make the package of `identity`, served at once with `photo`.
@@ -89,8 +101,10 @@ class Enrolment:
             BadInstance: a field is not of the contract, or the consent does not hold.
             IdentityTaken: the id is another's.
             RefusedPortrait: the face cannot be used.
+            StoreKeyMissing: it could not be sealed.
             StoreUnreachable: the package cannot be written.
         """
+        key = self.require_key()
         name, kind, consent = card.get("name"), card.get("kind"), card.get("consent")
         if not IDENTITY_ID.fullmatch(identity):
             raise BadInstance("Expected an id of lower-case letters, digits and hyphens, at most 64.")
@@ -103,7 +117,8 @@ class Enrolment:
             raise IdentityTaken(f"The id {identity} is taken: choose another.")
         mesh = _one_face(picture, finder)
         with self._new(identity) as folder:
-            write_pictures(folder, picture, mesh)
+            for file, content in cut_pictures(picture, mesh).items():
+                (folder / file).write_bytes(key.seal(identity, file, content))
             write_card(
                 folder,
                 {
@@ -117,9 +132,10 @@ class Enrolment:
                     "consent": consent,
                     "consent_hash": hashlib.sha256(str(consent).encode()).hexdigest(),
                     "metrics": {},
+                    "sealed": True,
                 },
             )
-            read_package(folder, self._tokens)
+            read_package(folder, self._tokens, key)
             self._publish(folder, identity)
         return self._identities.get(identity)
 
@@ -130,19 +146,44 @@ class Enrolment:
 
         Raises:
             UnknownIdentity: it was deleted meanwhile.
+            StoreKeyMissing: they could not be sealed.
             StoreUnreachable: it cannot be written.
         """
         package = self._identities.get(identity)
         trained = [path for path in folder.iterdir() if path.name not in (CARD, PORTRAIT, FACE) and path.is_file()]
         told = {name: card[name] for name in TOLD if name in card}
-        with self._new(identity) as made:
-            for path in (*package.folder.iterdir(), *trained):
-                if path.is_file() and not path.name.startswith(".") and path.name != CARD:
-                    shutil.copyfile(path, made / path.name)
-            write_card(made, {**package.card, **told})
-            read_package(made, self._tokens)
-            self._overwrite(made, identity, package.card["files"])
-        self._identities.forget(identity)
+        self._rewrite(package, {path.name: path.read_bytes() for path in trained}, told, package.card["files"])
+
+    def seal(self, identity: str) -> None:
+        """Seal the package of `identity`, which was written before packages were, or by the command line.
+
+        Behind a URL, where a change leaves the files before beside its own, they are then written over; who loads the
+        package at that moment may be refused it once.
+
+        Raises:
+            StoreKeyMissing: it cannot be sealed.
+            StoreUnreachable: it cannot be written.
+        """
+        package = self._identities.get(identity)
+        if not package.files.sealed:
+            self._rewrite(package, {}, {}, package.card["files"])
+        if self._near is None:
+            self._rewrite(self._identities.get(identity), {}, {}, {})
+
+    def _rewrite(
+        self, package: IdentityPackage, more: Mapping[str, bytes], told: Mapping[str, Any], before: Mapping[str, str]
+    ) -> None:
+        """Put `package`, with the files `more` and with what is `told` on its card, in its own place, all of it sealed;
+        `before`: see `_overwrite`."""
+        key = self.require_key()
+        content = {name: package.files.read(name) for name in package.card["files"] if name not in more}
+        with self._new(package.id) as made:
+            for name, each in {**content, **more}.items():
+                (made / name).write_bytes(key.seal(package.id, name, each))
+            write_card(made, {**package.card, **told, "sealed": True})
+            read_package(made, self._tokens, key)
+            self._overwrite(made, package.id, before)
+        self._identities.forget(package.id)
 
     def remove(self, identity: str) -> None:
         """Delete the package of `identity` and every copy of it here; nothing happens where there is none.

@@ -2,7 +2,8 @@
 
 A training is a folder: `training.json` (what is told of it), `run` (the trainer's own) and `made` (the package it
 writes); when it has ended only its last preview is left of them. Who watches over it holds a lock on the folder, which
-goes with the process however it ends. The work is done by `python -m prediction_model train
+goes with the process however it ends. While it runs the folder holds the face and what is made of it as they are; what
+stays, the preview, is sealed. The work is done by `python -m prediction_model train
 photo`, a process of its own that a thread of the service watches, and then by `comparison`, which measures whether what
 was trained is better than the photograph: only then it is used. The folder is the only state, so that every worker of
 the service tells the same.
@@ -37,6 +38,7 @@ from prediction_model.errors import (
     UnknownTraining,
 )
 from prediction_model.identities.package import CARD, FACE, IdentityPackage, sha256
+from prediction_model.identities.sealing import is_sealed
 from prediction_model.settings import ROOT
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.training.backend import check_tensorflow
@@ -46,7 +48,7 @@ LOG = logging.getLogger(__name__)
 
 STATE, PREVIEW = "training.json", "preview.jpg"
 PREVIEW_PLACES = ("run", ".")
-"""Where it is while a training runs, and afterwards."""
+"""Where it is while a training runs, and afterwards, sealed."""
 TRAINING_ID = re.compile(r"[0-9a-f]{16}")
 MOST_WAITING = 8
 """Trainings queued or running."""
@@ -100,10 +102,10 @@ class Trainings:
         self._seconds = seconds
         self._sweep()
 
-    @staticmethod
-    def check() -> None:
-        """Raises ExtraMissing where what trains, and writes the package, is not installed."""
+    def check(self) -> None:
+        """Raises ExtraMissing where what trains, and writes the package, is not installed, and StoreKeyMissing."""
         check_tensorflow("Training a model")
+        self._enrolment.require_key()
 
     def start(self, package: IdentityPackage) -> Training:
         """Queue a training of an enrolled identity's photograph.
@@ -111,10 +113,11 @@ class Trainings:
         Raises:
             BadInstance: it has no photograph, or is one of the shipped ones.
             ExtraMissing: what trains is not installed.
+            StoreKeyMissing: what it makes could not be sealed.
             StoreUnreachable: the folder cannot be written.
             TooManyTrainings: more wait than are kept.
         """
-        if package.kind == "synthetic" or not (package.folder / FACE).is_file():
+        if package.kind == "synthetic" or FACE not in package.files:
             raise BadInstance(f"{package.id} has no enrolled photograph to train on: enrol one first.")
         self.check()
         others = [self._read(folder) for folder in self._folders()]
@@ -125,14 +128,14 @@ class Trainings:
         if len(waiting) >= MOST_WAITING:
             raise TooManyTrainings(f"{len(waiting)} trainings wait already: try again when one is done.")
         self.forget(package.id)
-        training = Training(secrets.token_hex(8), package.id)
+        training, face = Training(secrets.token_hex(8), package.id), package.files.read(FACE)
         folder = self._folder / training.training
         watch = None
         try:
             folder.mkdir(parents=True, mode=0o700)
             watch = os.open(folder, os.O_RDONLY)
             fcntl.flock(watch, fcntl.LOCK_EX)
-            shutil.copyfile(package.folder / FACE, folder / FACE)
+            (folder / FACE).write_bytes(face)
             self._write(folder, training)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -153,11 +156,12 @@ class Trainings:
 
     def preview(self, training: str) -> bytes:
         """The last sheet of `training`, JPEG. Raises UnknownTraining where there is none."""
-        for place in PREVIEW_PLACES if TRAINING_ID.fullmatch(training) else ():
-            path = self._folder / training / place / PREVIEW
-            with suppress(OSError):
-                if path.stat().st_size <= MAX_PREVIEW_BYTES:
-                    return path.read_bytes()
+        folder = self._folder / training
+        told = self._read(folder) if TRAINING_ID.fullmatch(training) else None
+        if told is not None:
+            for place in PREVIEW_PLACES:
+                with suppress(OSError, PredictionError):
+                    return self._preview_in(folder / place, told.identity)
         raise UnknownTraining(f"No preview of a training {training[:32]!r} is known here.")
 
     def cancel(self, training: str) -> None:
@@ -182,7 +186,7 @@ class Trainings:
                 # Not begun to its end, or not deleted to its end.
                 shutil.rmtree(folder, ignore_errors=True)
             else:
-                _tidy(folder)
+                self._tidy(folder, found.identity)
                 self._write(folder, found)
 
     def _folders(self) -> list[Path]:
@@ -217,7 +221,7 @@ class Trainings:
                 ended = self._work(folder, training, package)
                 if not (folder / STATE).is_file():
                     return
-                _tidy(folder)
+                self._tidy(folder, package.id)
                 self._write(folder, replace(ended, seconds_left=None))
         except Exception as error:
             # A deleted folder is how a training is called off; anything else is told.
@@ -226,16 +230,39 @@ class Trainings:
                 self._give_up(folder, replace(training, state="failed", reason="The training failed: start it again."))
         finally:
             try:
-                _tidy(folder)
+                self._tidy(folder, package.id)
             finally:
                 os.close(watch)
 
     def _give_up(self, folder: Path, training: Training) -> None:
-        _tidy(folder)  # before anything is written: a full disk may be why it failed
+        self._tidy(folder, training.identity)  # before anything is written: a full disk may be why it failed
         try:
             self._write(folder, training)
         except OSError:
             _delete(folder)  # unknown it is told to have failed, and not to run for ever
+
+    def _tidy(self, folder: Path, identity: str) -> None:
+        """Keep nothing of an ended training but what is told of it; nothing at all of one that was called off."""
+        if not (folder / STATE).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        previews = (folder / place / PREVIEW for place in PREVIEW_PLACES)
+        preview = next((path.read_bytes() for path in previews if path.is_file()), b"")
+        kept = {STATE, PREVIEW} if is_sealed(preview) else {STATE}
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in kept:
+                path.unlink(missing_ok=True)
+        if preview and PREVIEW not in kept:
+            with suppress(OSError, PredictionError):  # a full disk, or no key: it is told without one
+                (folder / PREVIEW).write_bytes(self._enrolment.require_key().seal(identity, PREVIEW, preview))
+
+    def _preview_in(self, folder: Path, identity: str) -> bytes:
+        """The preview there, opened where it is sealed. Raises OSError where there is none, PackageRefused."""
+        with (folder / PREVIEW).open("rb") as file:
+            stored = file.read(MAX_PREVIEW_BYTES)
+        return self._enrolment.require_key().open(identity, PREVIEW, stored) if is_sealed(stored) else stored
 
     def _work(self, folder: Path, training: Training, package: IdentityPackage) -> Training:
         """Train, compare, and use what is better: how it ended."""
@@ -286,7 +313,11 @@ class Trainings:
             output: the file that takes what it prints; None: the log does.
         """
         with log.open("ab") as errors, (output or log).open("ab") as printed:
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=printed, stderr=errors)
+            # Its temporary files hold weights, too: they go with the folder.
+            room = {**os.environ, "TMPDIR": str(folder)}
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=room, stdin=subprocess.DEVNULL, stdout=printed, stderr=errors
+            )
         atexit.register(process.terminate)
         deadline = time.monotonic() + LONGEST_HOURS * 3600
         try:
@@ -349,20 +380,6 @@ def _lock(turn: Any) -> bool:
     except OSError:
         return False
     return True
-
-
-def _tidy(folder: Path) -> None:
-    """Keep nothing of an ended training but what is told of it; nothing at all of one that was called off."""
-    if not (folder / STATE).is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    if (folder / "run" / PREVIEW).is_file():
-        os.replace(folder / "run" / PREVIEW, folder / PREVIEW)
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name not in (STATE, PREVIEW):
-            path.unlink(missing_ok=True)
 
 
 def _watched(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from prediction_model.engines.autoencoder import DECODER, ENCODER, MAPS, SHARED_
 from prediction_model.errors import RunRefused
 from prediction_model.faces.align import align
 from prediction_model.identities.package import CARD, FACE, LICENCES, PORTRAIT, write_card
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.training import original
 from prediction_model.training.actors import GREY, over
 from prediction_model.training.export import check, convert, export_encoder, export_identity, pack_maps
@@ -59,9 +60,14 @@ def export_run(
 
     Raises:
         ExportRefused: what would be served differs too much from what was trained; it was not written.
-        RunRefused: the folder holds no trained run.
+        RunRefused: the folder holds no trained run, or `out` not the package that it retouches.
     """
     run = Run.read(folder) if run is None else run
+    for index in run.exported:
+        if run.form == "retouch" and "training" not in _read_json(out / run.identities[index].id / CARD):
+            raise RunRefused(
+                f"{out} holds no package {run.identities[index].id} to retouch: export into the folder that does."
+            )
     model = trained(folder, run)
     files: dict[str, bytes] = {}
     if shared_encoder is not None or not run.shared_encoder:
@@ -160,7 +166,7 @@ def _export(
         trial = Path(temporary)
         for name, content in made.items():
             (trial / name).write_bytes(content)
-        difference = check(*served_and_trained(AutoencoderEngine(trial), model, index, faces))
+        difference = check(*served_and_trained(AutoencoderEngine(PackageFiles(trial)), model, index, faces))
         target.mkdir(parents=True, exist_ok=True)
         (target / ENCODER).unlink(missing_ok=True)
         for name in made:
@@ -175,6 +181,10 @@ def _export(
 def _card(run: Run, identity: Identity, folder: Path, target: Path, difference: float) -> JsonObject:
     """The card: what an existing one says of the person stays, what is said of the network is new."""
     before = _read_json(target / CARD)
+    if run.form == "retouch":
+        retouch = {**run.data, "seed": run.seed, **_progress(folder)}
+        metrics = {**before.get("metrics", {}), "int8_difference_of_255": round(difference * 255, 3)}
+        return {**before, "metrics": metrics, "training": {**before["training"], "retouch": retouch}}
     training = {
         "form": run.form,
         "preset": run.preset,

@@ -1,4 +1,4 @@
-"""The three ways to train: on actors' paired performances, on one photograph, on footage.
+"""The ways to train: on actors' paired performances, on one photograph, on footage, and a shipped one's retouch.
 
 Each returns the run, and whether its plan came to its end.
 """
@@ -42,6 +42,7 @@ from prediction_model.training.pairs import Batch, Pairs, load_backgrounds
 from prediction_model.training.performances import HELD_OUT_SHARE, PERSONAS, bundled, held_out
 from prediction_model.training.photo_pairs import read_photograph, truths
 from prediction_model.training.presets import ORIGINAL
+from prediction_model.training.retouch import Mirrored
 from prediction_model.training.runs import RUN, Run
 from prediction_model.training.shared import SHARED
 from prediction_model.training.trainer import Plan, Progress, Trainer
@@ -64,7 +65,7 @@ Described = tuple[keras.Model, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Setup:
-    """What the three have in common."""
+    """What they have in common."""
 
     folder: Path
     """The run's."""
@@ -75,7 +76,7 @@ class Setup:
     shared: Path | None
     """The shared weights to begin with; None: from the beginning, which takes hours."""
     report: Callable[[Progress, float], None]
-    """Gets the progress and the samples per second, about twice a minute."""
+    """Gets the progress and the samples per second: soon for the first time, then about twice a minute."""
     say: Callable[[str], None]
     """Gets what is being prepared."""
     descriptor: Path | None = None
@@ -98,11 +99,27 @@ class Setup:
         state = self.folder / "state.json"
         return self.plan.seed if not state.is_file() else self.plan.seed + state.stat().st_mtime_ns % 1_000_003
 
-    def run(self, form: str, identities: Sequence[Identity], data: Mapping[str, int]) -> Run:
-        """The run's description; of two people the last one is exported."""
-        exported = tuple(range(len(identities))) if form == "actors" else (len(identities) - 1,)
+    def run(
+        self, form: str, identities: Sequence[Identity], data: Mapping[str, int | str], exported: Sequence[int] = ()
+    ) -> Run:
+        """The run's description. Exported are, unless said otherwise, the actors' eight, else the last one.
+
+        Raises:
+            RunRefused: the folder holds a run of others, of which nothing has been changed yet.
+        """
+        if not exported:
+            exported = range(len(identities)) if form == "actors" else (len(identities) - 1,)
         shared = self.shared is not None and form != "actors"
-        return Run(form, self.plan.preset, tuple(identities), exported, shared, self.plan.seed, self.backend, data)
+        preset, people, chosen = self.plan.preset, tuple(identities), tuple(exported)
+        if (self.folder / RUN).is_file():
+            before = Run.read(self.folder)
+            told = (before.form, before.preset, before.identities, before.exported, before.data.get("side"))
+            if told != (form, preset, people, chosen, data.get("side")):
+                ids = ", ".join(before.identities[index].id for index in before.exported)
+                raise RunRefused(
+                    f"{self.folder} trains {ids} from {before.form} with the preset {before.preset}: name another."
+                )
+        return Run(form, preset, people, chosen, shared, self.plan.seed, self.backend, data)
 
 
 def train_actors(setup: Setup, data: Path) -> tuple[Run, bool]:
@@ -203,6 +220,31 @@ def train_footage(setup: Setup, faces: Path, wearer: Path | None, identity: Iden
     return run, _train(run, setup, draws[0].batch, draws[1].batch(HELD_OUT))
 
 
+def train_retouch(setup: Setup, persona: str, side: str) -> tuple[Run, bool]:
+    """Retouch the brow and the forehead at one `side` of a shipped persona: see `training.retouch`.
+
+    Inputs are the bundled performances of all eight. Nothing is trained but the persona's own maps.
+    """
+    if persona not in PERSONAS:
+        raise RunRefused(f"Only a shipped face can be retouched: expected one of {', '.join(PERSONAS)}.")
+    if setup.shared is None:
+        raise RunRefused("A retouch begins with the shipped weights: leave out --from-scratch and --preset.")
+    index = PERSONAS.index(persona)
+    identities = tuple(Identity(name, name, "synthetic") for name in PERSONAS)
+    given = list(with_lids(bundled()[0]))
+    kept = held_out(p.index for p in given)
+    data: dict[str, int | str] = {"side": side, "inputs": len(given)}
+    run = setup.run("retouch", identities, data, [index])
+    behind = setup.behind(run.size)
+    teacher, _ = run.network(setup.shared)
+    draws = []
+    for wanted, seed in ((False, setup.seed), (True, HELD_OUT_SEED)):
+        part = [p for p in given if (p.index in kept) is wanted]
+        pairs = Pairs(part, [{p.index: p for p in part if p.actor == persona}], behind, run.size, seed)
+        draws.append(Mirrored(teacher, index, side, pairs.batch, run.size).batch)
+    return run, _train(run, setup, draws[0], draws[1](HELD_OUT))
+
+
 def shared_weights(preset: str, from_scratch: bool) -> Path | None:
     """The shipped shared weights, where the preset has them and they are wanted."""
     return SHARED if preset == "live" and not from_scratch and SHARED.is_file() else None
@@ -232,11 +274,6 @@ def _train(
 ) -> bool:
     """Train, writing `run` first; whether the plan came to its end. `original` draws by how far it is."""
     folder, trainers = setup.folder, list[Trainer]()
-    if (folder / RUN).is_file():
-        before = Run.read(folder)
-        if (before.form, before.preset, before.identities) != (run.form, run.preset, run.identities):
-            ids = ", ".join(identity.id for identity in before.identities)
-            raise RunRefused(f"{folder} trains {ids} from {before.form} with the preset {before.preset}: name another.")
     run.write(folder)
     model, loss = run.network(setup.shared)
     if run.preset == ORIGINAL:

@@ -16,7 +16,7 @@ from prediction_model.training.identity import Identity
 from prediction_model.training.networks import autoencoder
 from prediction_model.training.objective import Loss
 from prediction_model.training.presets import ORIGINAL, PRESETS
-from prediction_model.training.shared import freeze_shared, load_shared
+from prediction_model.training.shared import freeze_all_but_maps, freeze_shared, load_shared
 
 RUN = "run.json"
 
@@ -26,7 +26,7 @@ class Run:
     """One training run."""
 
     form: str
-    """`actors`, `photo` or `footage`."""
+    """`actors`, `photo`, `footage` or `retouch`."""
     preset: str
     identities: tuple[Identity, ...]
     """Those the network can make, in its order."""
@@ -51,7 +51,9 @@ class Run:
         if shared is None:
             return autoencoder(PRESETS[self.preset], len(self.identities)), None
         model = load_shared(shared, PRESETS[self.preset], len(self.identities))
-        if self.shared_encoder:
+        if self.form == "retouch":
+            freeze_all_but_maps(model)
+        elif self.shared_encoder:
             freeze_shared(model)
         return model, None
 

@@ -87,6 +87,16 @@ def freeze_shared(model: keras.Model) -> None:
             layer.trainable = False
 
 
+def freeze_all_but_maps(model: keras.Model) -> None:
+    """Leave to training only what an identity has at fixed places of its face."""
+    freeze_shared(model)
+    for layer in model.get_layer("decoder").layers:
+        if not isinstance(layer, Modulation):
+            layer.trainable = False
+            continue
+        layer.scale.trainable = layer.shift.trainable = False
+
+
 def _identity_weights(model: keras.Model) -> list[bool]:
     """For each of `model.get_weights()`: is it an identity's own?"""
     own = {

@@ -36,7 +36,8 @@ LOSS_WINDOW = 200
 """Steps over which the reported loss is averaged."""
 MEAN_EVERY = 10
 """Steps between two updates of the weights' running mean."""
-REPORT_SECONDS = 30.0
+FIRST_REPORT_SECONDS, REPORT_SECONDS = 5.0, 30.0
+"""Until the first report, and from one to the next: who has just begun a training wants to see that it runs."""
 PREVIEW_FACES = 24
 OUT_OF_MEMORY = ("resource_exhausted", "resourceexhausted", "out of memory", "outofmemory", "can't allocate memory")
 """How backends say it, in the name or the text of their errors."""
@@ -137,7 +138,7 @@ class Trainer:
     def run(self, report: Callable[[Progress, float], None]) -> Progress:
         """Train until the plan's time or steps are used up, or until interrupted; save; return where it stands.
 
-        `report` gets the progress and the samples per second about twice a minute.
+        `report` gets the progress and the samples per second: soon for the first time, then about twice a minute.
 
         Raises:
             RunRefused: the loss is no longer a number.
@@ -148,6 +149,7 @@ class Trainer:
         if self.done >= 1:
             progress.plan_steps, progress.plan_seconds = 0, 0.0
         last = saved = told = time.monotonic()
+        pause = FIRST_REPORT_SECONDS
         told_samples = progress.samples
         try:
             with self._interruptible(), ThreadPoolExecutor(1) as pool:
@@ -166,11 +168,11 @@ class Trainer:
                     if now - saved > plan.save_minutes * 60:
                         self.save()
                         saved = now
-                    if now - told > REPORT_SECONDS:
+                    if now - told > pause:
                         speed = (progress.samples - told_samples) / (now - told)
                         report(progress, speed)
                         log.add(progress.step, {"loss": progress.loss, "learning_rate": rate, "samples_per_s": speed})
-                        told, told_samples = now, progress.samples
+                        told, told_samples, pause = now, progress.samples, REPORT_SECONDS
             self.save()
             log.add(progress.step, {"loss": progress.loss, "psnr_db": progress.psnr_db})
         finally:

@@ -11,6 +11,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SESSION = "0123456789abcdef" * 2
+STORE_KEY = bytes(range(32))
+"""Of enrolled packages."""
+
+
+def base64url(raw: bytes) -> str:
+    """As a key stands in the environment."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 class Signer:
@@ -22,12 +29,12 @@ class Signer:
     @property
     def verify_key(self) -> str:
         """As `FACESWAP_VERIFY_KEY` holds it."""
-        return base64.urlsafe_b64encode(self._key.public_key().public_bytes_raw()).rstrip(b"=").decode()
+        return base64url(self._key.public_key().public_bytes_raw())
 
     @property
     def signing_key(self) -> str:
         """As `FACESWAP_SIGNING_KEY` holds it."""
-        return base64.urlsafe_b64encode(self._key.private_bytes_raw()).rstrip(b"=").decode()
+        return base64url(self._key.private_bytes_raw())
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A token of these claims."""

@@ -135,7 +135,7 @@ def test_the_card_says_what_the_autoencoder_leaves_the_wearers_own(
     package = read_package(folder, tokens)
     assert package.live_parts == live
     cache = EngineCache(lambda: FaceFinder(BlazeFace()))
-    assert cache.get(folder, "autoencoder", package, package.live_parts).live_parts == live
+    assert cache.get(package, "autoencoder").live_parts == live
 
 
 def test_a_real_person_with_consent_is_served(copy: Copy, tokens: TokenVerifier, signer: Signer) -> None:
@@ -236,9 +236,9 @@ def test_a_package_that_is_deleted_while_it_is_read_is_unknown(
     folder = copy("going")
     store = IdentityStore([f"file://{folder.parent}"], tokens, tmp_path / "cache")
 
-    def deleted_first(kept: Path, verifier: TokenVerifier) -> IdentityPackage:
+    def deleted_first(kept: Path, *arguments: Any) -> IdentityPackage:
         store.forget("going")
-        return read_package(kept, verifier)
+        return read_package(kept, *arguments)
 
     monkeypatch.setattr("prediction_model.identities.store.read_package", deleted_first)
     with pytest.raises(UnknownIdentity):

@@ -12,6 +12,7 @@ import pytest
 from prediction_model.engines.onnx import LATENT_NUMBERS, OnnxEngine
 from prediction_model.errors import EngineFileRefused
 from prediction_model.faces.align import align, template
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.types import AlignedFace, Mesh
 
 onnx = pytest.importorskip("onnx", reason="the networks of this test are built with `onnx`")
@@ -35,10 +36,10 @@ def save(
     path.write_bytes(model.SerializeToString())
 
 
-def card(folder: Path, **fields: object) -> Path:
+def card(folder: Path, **fields: object) -> PackageFiles:
     consent = {"kind": "release", "consent": "header.claims.signature", **fields}
     (folder / "identity.json").write_text(json.dumps(consent))
-    return folder
+    return PackageFiles(folder)
 
 
 def dfm(
@@ -226,4 +227,4 @@ def test_nothing_is_loaded_without_a_consent_record(tmp_path: Path, fields: dict
 
 def test_nothing_is_loaded_without_a_card(tmp_path: Path) -> None:
     with pytest.raises(EngineFileRefused, match=r"identity\.json"):
-        OnnxEngine(dfm(tmp_path))
+        OnnxEngine(PackageFiles(dfm(tmp_path)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -38,7 +39,7 @@ def test_a_followed_face_needs_the_detector_only_now_and_then(frames: Frames) ->
         sizes.append(found.faces[0].size)
         faces = tuple(TrackedFace(face.mesh[:, :2], None) for face in found.faces)
         track = Track(faces, 640, 480, found.since_detection, 0)
-    assert detector.calls == 2  # the first frame, and once after DETECT_EVERY
+    assert detector.calls == 3  # the first frame as it is and with a margin, and once after DETECT_EVERY
     assert np.ptp(sizes) < 0.2 * np.mean(sizes)
 
 
@@ -47,6 +48,30 @@ def test_two_people_are_two_faces_largest_or_not(frames: Frames) -> None:
     found = FaceFinder(BlazeFace()).find(both, None, 0.0)
     assert sorted(face.box.x > 640 for face in found.faces) == [False, True]
     assert numbers(found) == [1, 2]
+
+
+def with_a_bystander(frames: Frames) -> BgrFrame:
+    """A wearer, and at the left edge, which cuts off a third of it, a face half as large."""
+    frame = frames("w1")[0].copy()
+    other = cv2.resize(frames("w2")[0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    (face,) = FaceFinder(BlazeFace()).find(other, None, 0.0).faces
+    seen = other[:, round(face.box.x + 0.35 * face.box.width) :][:, :160]
+    frame[: seen.shape[0], : seen.shape[1]] = seen
+    return np.asarray(frame, np.uint8)
+
+
+def test_a_bystander_whom_the_frame_s_edge_cuts_off_is_found(frames: Frames, finder: FaceFinder) -> None:
+    frame = with_a_bystander(frames)
+    assert len(BlazeFace().detect(frame)) == 1, "the detector alone does not see them"
+    assert len(finder.find(frame, None, 0.0).faces) == 2
+    # Nor does one who comes later stay unseen.
+    track = track_of(finder.find(frames("w1")[0], None, 0.0), 640)
+    seen = []
+    for _ in range(2 * DETECT_EVERY):
+        found = finder.find(frame, track, 1 / 15)
+        seen.append(len(found.faces))
+        track = track_of(found, 640)
+    assert seen[0] == 1 and seen[-1] == 2
 
 
 def test_a_track_that_points_nowhere_is_left_for_the_detector(frames: Frames, finder: FaceFinder) -> None:
@@ -87,7 +112,7 @@ def test_a_face_keeps_its_number_whoever_comes_and_goes(frames: Frames, finder: 
     alone = finder.find(np.hstack([empty, frames("w1")[0], empty]), None, 0.0)
     assert numbers(alone) == [1]
     three = np.hstack([frames("w2")[0], frames("w1")[0], frames("w2")[30]])
-    joined = finder.find(three, Track(track_of(alone, 1920).faces, 1920, 480, DETECT_EVERY, 0), 1 / 15)
+    joined = finder.find(three, Track(track_of(alone, 1920).faces, 1920, 480, 2 * DETECT_EVERY, 0), 1 / 15)
     left, middle, right = numbers(joined)
     assert (left, middle, right) == (2, 1, 3)
     hidden = finder.find(np.hstack([frames("w2")[0], empty, frames("w2")[30]]), track_of(joined, 1920), 1 / 15)

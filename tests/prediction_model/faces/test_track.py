@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
+import struct
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prediction_model.errors import BadInstance
+from prediction_model.faces.hands import MOST_HANDS, Square
 from prediction_model.faces.shape import COEFFICIENTS, RunningShape
 from prediction_model.faces.track import (
     MAX_CHARACTERS,
@@ -50,8 +53,9 @@ def test_comes_back_as_it_went_out() -> None:
         assert np.allclose(before.shape.mean, after.shape.mean, atol=1e-4)
 
 
-def test_four_faces_fit_the_bound() -> None:
-    assert len(encode_track(some_track(4))) <= MAX_CHARACTERS
+def test_four_faces_and_two_hands_fit_the_bound() -> None:
+    hands = (Square(300.0, 400.0, 120.0, 0.0),) * MOST_HANDS
+    assert len(encode_track(dataclasses.replace(some_track(4), hands=hands))) <= MAX_CHARACTERS
 
 
 def test_a_face_that_was_not_swapped_has_no_look() -> None:
@@ -75,9 +79,23 @@ def test_every_face_keeps_its_number_and_a_forged_one_is_none() -> None:
     back = decode_track(text, 640, 480)
     assert back is not None and [face.number for face in back.faces] == [4, 1]
     raw = bytearray(base64.b64decode(text))
-    raw[16 + 16 + 2] = MAX_FACES + 1  # header, box, two bytes of state
+    raw[17 + 16 + 2] = MAX_FACES + 1  # header, box, two bytes of state
     back = decode_track(base64.b64encode(raw).decode(), 640, 480)
     assert back is not None and [face.number for face in back.faces] == [0, 1]
+
+
+def test_hands_keep_their_places_and_a_forged_one_is_dropped() -> None:
+    places = (Square(300.5, 400.25, 120.0, -1.5), Square(12.0, 8.0, 90.0, 3.0))
+    track = dataclasses.replace(some_track(1), hands=places)
+    text = encode_track(track)
+    back = decode_track(text, 640, 480)
+    assert back is not None and back.hands == places and len(back.faces) == 1
+    for forged in ((math.nan, 8.0, 90.0, 3.0), (12.0, 8.0, 1.0, 3.0), (12.0, 8.0, 1e9, 3.0), (12.0, -1e9, 90.0, 3.0)):
+        raw = base64.b64decode(text)[:-16] + struct.pack("<4f", *forged)
+        back = decode_track(base64.b64encode(raw).decode(), 640, 480)
+        assert back is not None and back.hands == places[:1]
+    with pytest.raises(BadInstance, match="1 faces, 2 hands"):
+        decode_track(base64.b64encode(base64.b64decode(text)[:-16]).decode(), 640, 480)
 
 
 def test_another_frame_size_starts_anew() -> None:

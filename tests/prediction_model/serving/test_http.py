@@ -22,13 +22,14 @@ import pytest
 
 from prediction_model.labels.watermark import read
 from prediction_model.types import BgrFrame
-from tests.prediction_model.keys import Signer
+from tests import ports
+from tests.prediction_model.keys import STORE_KEY, Signer, base64url
 
 RAW = "/v1/projects/faceswap/locations/local/endpoints/live:rawPredict"
 PREDICT = "/v1/projects/P/models/M:predict"
 FRAME = "application/x-faceswap"
-START_SECONDS = 40
-STOP_SECONDS = 8
+START_SECONDS = 120
+STOP_SECONDS = 30
 
 Frames = Callable[[str], list[BgrFrame]]
 
@@ -43,7 +44,7 @@ class Service:
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
     ) -> tuple[int, str, bytes]:
         """Status, content type and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, {"Content-Type": content_type})
             answer = connection.getresponse()
@@ -62,12 +63,21 @@ class Service:
 
 
 @contextmanager
-def serving(port: int, *options: str, folder: Path, python_path: Path | None = None) -> Iterator[Service]:
-    signer = Signer()
+def serving(
+    port: int,
+    *options: str,
+    folder: Path,
+    python_path: Path | None = None,
+    signer: Signer | None = None,
+    store_key: bytes = STORE_KEY,
+) -> Iterator[Service]:
+    """`store_key`: of its enrolled packages; empty: it has none."""
+    signer = signer or Signer()
     environment = {
         **os.environ,
         "FACESWAP_VERIFY_KEY": signer.verify_key,
-        "FACESWAP_WATERMARK_KEY": base64.urlsafe_b64encode(bytes(32)).decode().rstrip("="),
+        "FACESWAP_WATERMARK_KEY": base64url(bytes(32)),
+        "FACESWAP_STORE_KEY": base64url(store_key),
         "FACESWAP_IDENTITY_STORE": str(folder / "enrolled"),
         "FACESWAP_TRAININGS": str(folder / "trainings"),
         "PYTHONPATH": os.pathsep.join(str(p) for p in (Path.cwd(), python_path) if p),
@@ -98,12 +108,7 @@ def serving(port: int, *options: str, folder: Path, python_path: Path | None = N
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with serving(port, folder=tmp_path_factory.mktemp("service")) as running:
+    with serving(ports.free_port(), folder=tmp_path_factory.mktemp("service")) as running:
         yield running
 
 
@@ -248,7 +253,7 @@ def test_another_class_is_served_the_same_way(
 @pytest.mark.parametrize("name", ["nowhere:Class", "json:JSONDecoder", "json"])
 def test_a_class_that_cannot_be_served_is_one_sentence(name: str) -> None:
     command = [sys.executable, "-m", "prediction_model", "serve", "--class", name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert done.stderr.startswith("--class: ") and len(done.stderr.splitlines()) == 1
 

@@ -24,13 +24,14 @@ import cv2
 import pytest
 from websockets.sync.client import connect
 
-from benchmarks.relay import FRAME as FRAME_TYPE
-from benchmarks.relay import HEADER, Signer
+from benchmarks.pages import FRAME as FRAME_TYPE
+from benchmarks.pages import HEADER, Signer
 from benchmarks.scaling.servers import MARK, Server
 from prediction_model.prediction import ModelPrediction
 from prediction_model.serving.http import FRAME, join_frame, split_frame
+from tests.ports import free_port
 from tests.prediction_model.conftest import Frames
-from tests.prediction_model.serving.conftest import Environment, ask, get, port_of_its_own, post
+from tests.prediction_model.serving.conftest import Environment, ask, get, post
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ RAW_PREDICT = "/v1/projects/P/locations/L/endpoints/E:rawPredict"
 PREDICT = "/v1/projects/P/models/M:predict"
 SWAPPED, HELD = 1, 2
 SESSIONS = 4
-RECOVERY_SECONDS = 60.0
+RECOVERY_SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def signer() -> Signer:
 @pytest.fixture(scope="module")
 def service(ray_environment: Environment, signer: Signer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two replicas on this machine, which give the model up to four frames in one call."""
-    server = Server(port_of_its_own(), uuid.uuid4().hex, 0.0)
+    server = Server(free_port(), uuid.uuid4().hex, 0.0)
     # Ray's sockets lie in this folder, and a socket's path is at most 107 bytes long.
     ray_folder = tempfile.mkdtemp(prefix="fs-ray-")
     variables = {MARK: server.mark, "RAY_TMPDIR": ray_folder, "FACESWAP_VERIFY_KEY": signer.verify_key}
@@ -125,8 +126,13 @@ def test_frames_of_an_identity_are_asked_for_by_name(service: Server, jpegs: lis
 
 def test_what_it_has_no_room_for_is_turned_away_at_once(service: Server, jpegs: list[bytes]) -> None:
     body = join_frame({}, jpegs[0])
+    statuses: list[int] = []
+    deadline = time.monotonic() + RECOVERY_SECONDS
     with ThreadPoolExecutor(60) as pool:
-        statuses = list(pool.map(lambda _: post(url(service, RAW_PREDICT), body, FRAME)[0], range(60)))
+        # Where these 60 come too slowly to be too many at once, others follow.
+        while 503 not in statuses:
+            assert time.monotonic() < deadline, "it takes as much as comes"
+            statuses += pool.map(lambda _: post(url(service, RAW_PREDICT), body, FRAME)[0], range(60))
     assert set(statuses) == {200, 503}
     assert statuses.count(200) >= 8
 
@@ -194,7 +200,7 @@ def picture_of(result: bytes) -> bytes:
 @contextmanager
 def relay_before(service: Server, signer: Signer, root: Path) -> Iterator[str]:
     """The relay, by the README's command, before `service`; the address of its stream."""
-    port = port_of_its_own()
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-k", "flask_sockets.worker"]
     variables = {
         "FACESWAP_VERIFY_KEY": signer.verify_key,

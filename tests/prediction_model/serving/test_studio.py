@@ -20,12 +20,16 @@ import numpy as np
 import pytest
 
 from prediction_model.faces.embed import distance
+from prediction_model.identities.sealing import StoreKey
 from prediction_model.identities.store import IdentityStore
 from prediction_model.labels.label import put_labels
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.tokens import TokenVerifier
 from prediction_model.types import BgrFrame
+from tests.ports import free_port
+from tests.prediction_model.keys import STORE_KEY, Signer
 from tests.prediction_model.serving.test_http import FRAME, Service, serving
+from tests.prediction_model.studio.room import JFIF
 
 Frames = Callable[[str], list[BgrFrame]]
 KEY = bytes(32)
@@ -41,18 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(folder: Path, module_port: int) -> Iterator[Service]:
-    with serving(module_port, folder=folder) as running:
+def service(folder: Path) -> Iterator[Service]:
+    with serving(free_port(), folder=folder) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def module_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Studio:
@@ -244,16 +239,38 @@ def test_an_enrolled_face_is_served_with_its_session_and_gone_when_deleted(
     assert studio.call("DELETE", "/v1/identities/me") == (204, {})
 
 
+def test_an_enrolled_face_lies_sealed_and_is_worn_with_its_key_alone(
+    tmp_path: Path, free_port: Callable[[], int], portrait: bytes, frames: Frames
+) -> None:
+    picture, store, signer = jpeg_of(frames("w1")[10]), tmp_path / "enrolled", Signer()
+    with serving(free_port(), folder=tmp_path, signer=signer) as service:
+        _, made = Studio(service).enrol("me", portrait)
+        wear = {"session": signer.session({"me": made["consent_hash"]}), "options": {"identity": "me"}}
+        assert service.frame(picture, wear)[1]["swapped"] is True
+    written = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"portrait.jpg", "face.jpg", "identity.json", "log"} <= set(written)
+    assert not [name for name, stored in written.items() if JFIF in stored or portrait[2000:2064] in stored]
+    with serving(free_port(), folder=tmp_path, signer=signer, store_key=b"") as service:
+        status, answer, _ = service.frame(picture, wear)
+        assert (status, answer["error"]["type"]) == (409, "package_refused")
+        assert "it is sealed, and FACESWAP_STORE_KEY is not set here" in answer["error"]["message"]
+        status, answer = Studio(service).enrol("you", portrait)
+        assert (status, answer["error"]["type"]) == (503, "store_key_missing")
+        assert answer["error"]["message"].startswith("Enrolled faces are encrypted at rest")
+        assert [path.name for path in store.iterdir()] == ["me"], "nor written plain"
+        assert service.frame(picture, {})[1]["swapped"] is True, "the gallery is served"
+        assert Studio(service).call("DELETE", "/v1/identities/me") == (204, {})
+
+
 def test_a_running_session_wears_each_trained_model_from_its_next_frame(
     studio: Studio, service: Service, folder: Path, gallery: Path, portrait: bytes, frames: Frames
 ) -> None:
     _, made = studio.enrol("learnt", portrait)
     token = service.signer.session({"learnt": made["consent_hash"]})
     picture = jpeg_of(frames("w1")[10])
-    tokens = TokenVerifier(service.signer.verify_key)
-    enrolment = Enrolment(
-        str(folder / "enrolled"), gallery, IdentityStore([gallery, folder / "enrolled"], tokens), tokens
-    )
+    tokens, key = TokenVerifier(service.signer.verify_key), StoreKey(STORE_KEY)
+    store = IdentityStore([gallery, folder / "enrolled"], tokens, key=key)
+    enrolment = Enrolment(str(folder / "enrolled"), gallery, store, tokens, key)
 
     def frame(**options: str) -> bytes:
         status, answer, jpeg = service.frame(picture, {"session": token, "options": {"identity": "learnt", **options}})
@@ -337,10 +354,10 @@ def test_without_the_training_extra_each_call_says_so_with_the_remedy(
         assert studio.enrol("learner", portrait)[0] == 201
         status, answer = studio.call("POST", "/v1/trainings", b'{"identity": "learner"}', "application/json")
         assert (status, answer["error"]["type"]) == (501, "extra_missing") and "--train" in answer["error"]["message"]
-        told = {"available": False, "reason": answer["error"]["message"]}
+        told = {"available": False, "type": "extra_missing", "reason": answer["error"]["message"]}
         assert studio.call("GET", "/v1/trainings") == (200, told)
 
 
 @pytest.mark.skipif(find_spec("keras") is None, reason="what trains is not installed: `python3 run.py --train`")
 def test_with_the_training_extra_trainings_are_offered(studio: Studio) -> None:
-    assert studio.call("GET", "/v1/trainings") == (200, {"available": True, "reason": None})
+    assert studio.call("GET", "/v1/trainings") == (200, {"available": True, "type": None, "reason": None})

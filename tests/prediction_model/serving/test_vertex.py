@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from prediction_model.serving.http import join_frame, split_frame
+from tests.ports import free_port
 from tests.prediction_model.serving.conftest import (
     Environment,
     docker_command,
     docker_environment,
     get,
-    port_of_its_own,
     post,
 )
 
@@ -35,7 +35,7 @@ def server(
 
     The model folder is fetched by URL, as it is from `gs://`.
     """
-    url = f"http://127.0.0.1:{(port := port_of_its_own())}"
+    url = f"http://127.0.0.1:{(port := free_port())}"
     added = {"AIP_HTTP_PORT": str(port), "AIP_STORAGE_URI": exported.as_uri(), "VERTEX_CPR_WEB_CONCURRENCY": "1"}
     variables = {**docker_environment(root), **added}
     folder = tmp_path_factory.mktemp("server")

@@ -13,6 +13,7 @@ from prediction_model.engines import autoencoder as engine_module
 from prediction_model.engines.autoencoder import AutoencoderEngine
 from prediction_model.errors import ExportRefused, PackageRefused, RunRefused
 from prediction_model.identities.package import read_package
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.tokens import TokenVerifier
 from prediction_model.training import packaging
 from prediction_model.training.export import check
@@ -64,8 +65,8 @@ def test_every_identity_becomes_a_package_that_is_read_and_run(
         assert read.engine == "autoencoder" and read.engines == ("autoencoder", "photo")
         assert read.card["training"]["step"] == 40 and read.card["training"]["seed"] == 3
         assert read.card["metrics"]["held_out_psnr_db"] == 21.0
-        served, wanted = served_and_trained(AutoencoderEngine(package.folder), model, number, faces)
-        other = served_and_trained(AutoencoderEngine(package.folder), model, 1 - number, faces)[1]
+        served, wanted = served_and_trained(AutoencoderEngine(PackageFiles(package.folder)), model, number, faces)
+        other = served_and_trained(AutoencoderEngine(PackageFiles(package.folder)), model, 1 - number, faces)[1]
         assert np.abs(served - wanted).mean() < np.abs(served - other).mean()
 
 
@@ -79,7 +80,25 @@ def test_the_shared_encoder_is_written_once(tmp_path: Path, tiny: str, monkeypat
     made = export_run(tmp_path / "run", tmp_path / "store", quiet, shared_encoder=encoder)
     assert encoder.is_file()
     assert not any((package.folder / "encoder.tflite").exists() for package in made)
-    assert AutoencoderEngine(made[0].folder).crop_size == 32
+    assert AutoencoderEngine(PackageFiles(made[0].folder)).crop_size == 32
+
+
+def test_a_retouch_changes_a_package_that_is_there(tmp_path: Path, tiny: str) -> None:
+    finished_run(tmp_path / "run", tiny, form="retouch", exported=(1,), data={"side": "left"})
+    with pytest.raises(RunRefused, match="no package ben to retouch"):
+        export_run(tmp_path / "run", tmp_path / "store", quiet)
+    assert not (tmp_path / "store").exists()
+    package = tmp_path / "store" / "ben"
+    package.mkdir(parents=True)
+    (package / "identity.json").write_text("{")
+    with pytest.raises(RunRefused, match="no package ben to retouch"):
+        export_run(tmp_path / "run", tmp_path / "store", quiet)
+    (package / "identity.json").write_text(json.dumps({"id": "ben", "name": "Bendix", "training": {"seed": 111}}))
+    export_run(tmp_path / "run", tmp_path / "store", quiet)
+    card = json.loads((package / "identity.json").read_text())
+    assert card["name"] == "Bendix" and {"decoder.tflite", "maps.npz"} <= set(card["files"])
+    assert card["training"]["seed"] == 111
+    assert card["training"]["retouch"]["side"] == "left" and card["training"]["retouch"]["step"] == 40
 
 
 def test_a_run_on_the_shared_encoder_needs_it(tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +109,7 @@ def test_a_run_on_the_shared_encoder_needs_it(tmp_path: Path, tiny: str, monkeyp
 
 
 def test_what_the_gallery_says_of_a_persona_stays(tmp_path: Path, tiny: str, verifier: TokenVerifier) -> None:
-    finished_run(tmp_path / "run", tiny)
+    finished_run(tmp_path / "run", tiny, exported=(0,))
     export_run(tmp_path / "run", tmp_path / "store", quiet)
     card = tmp_path / "store" / "ada" / "identity.json"
     told = json.loads(card.read_text()) | {"name": "Adelheid", "provenance": "nobody", "metrics": {"psnr_db": 27.0}}
@@ -113,7 +132,7 @@ def test_the_original_s_decoder_is_served_with_a_mask_of_ones(tmp_path: Path, mo
     finished_run(tmp_path / "run", "original", form="footage", exported=(1,))
     (made,) = export_run(tmp_path / "run", tmp_path / "store", quiet)
     assert made.folder.name == "ben"
-    engine = AutoencoderEngine(made.folder)
+    engine = AutoencoderEngine(PackageFiles(made.folder))
     (swapped,) = engine.swap(checked_faces(64)[:1])
     assert engine.crop_size == 64 and swapped.face.shape == (64, 64, 3)
     assert swapped.mask.min() == swapped.mask.max() == 1
@@ -128,7 +147,7 @@ def test_a_network_that_int8_changes_is_refused(tmp_path: Path, tiny: str) -> No
 
 def test_nothing_is_written_when_the_check_fails(tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prediction_model.training.export.LARGEST_MEAN_DIFFERENCE", -1.0)
-    finished_run(tmp_path / "run", tiny)
+    finished_run(tmp_path / "run", tiny, exported=(0,))
     with pytest.raises(ExportRefused):
         export_run(tmp_path / "run", tmp_path / "store", quiet)
     assert not (tmp_path / "store" / "ada").exists()

@@ -15,6 +15,7 @@ import pytest
 
 from prediction_model.__main__ import main
 from prediction_model.errors import TrainingDataRefused
+from prediction_model.identities.sealing import PackageFiles
 
 IDENTITY = ["--id", "ada", "--kind", "synthetic"]
 
@@ -129,6 +130,6 @@ def test_one_photograph_becomes_a_package_in_one_command(tmp_path: Path, root: P
     assert ran.returncode == 0, ran.stderr[-2000:]
     package = read_package(tmp_path / "store" / "ada", TokenVerifier(""))
     assert package.engines == ("autoencoder", "photo") and package.card["training"]["form"] == "photo"
-    engine = AutoencoderEngine(package.folder)
+    engine = AutoencoderEngine(PackageFiles(package.folder))
     (swapped,) = engine.swap(checked_faces(engine.crop_size)[:1])
     assert swapped.face.shape == (160, 160, 3) and np.isfinite(swapped.face).all()
