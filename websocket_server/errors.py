@@ -6,7 +6,7 @@
     │   ├── StaleSequence          ├── EmptyPicture           ├── TooManyPixels
     │   ├── UnknownMessage         ├── BadOptions             ├── BadRenewal             ├── Held
     │   ├── PredictionRefused      the prediction service found fault with this frame
-    │   └── PredictionUnavailable  no prediction server answered in time
+    │   └── PredictionUnavailable  no prediction server answered: PredictionLate, PredictionBusy
     └── Fatal                      told to the page, then the socket closes with `close_code`
         ├── GoingAway 1001         ├── BadMessage 1002        ├── BadUtf8 1007
         ├── BadToken 1008          ├── IdentityNotAllowed 1008
@@ -37,11 +37,6 @@ class RelayError(Exception):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else self.code
-
-    @property
-    def fatal(self) -> bool:
-        """Whether the socket closes after it."""
-        return self.close_code is not None
 
 
 class PeerGone(RelayError):
@@ -122,10 +117,26 @@ def _in_utf8(text: str) -> str:
 
 
 class PredictionUnavailable(NotFatal):
-    """No prediction server answered this frame in time; another frame may fare better."""
+    """No prediction server answered this frame; another frame may fare better.
+
+    The message reaches visitors: which server it was, and where, is the operator's business and stands in the log.
+    """
 
     code = "prediction_unavailable"
     http_status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class PredictionLate(PredictionUnavailable):
+    """The server did not answer by the frame's deadline."""
+
+    code = "prediction_late"
+    http_status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class PredictionBusy(PredictionUnavailable):
+    """Every server has all the frames it takes at once."""
+
+    code = "prediction_busy"
 
 
 class Held(NotFatal):
@@ -228,7 +239,7 @@ class SessionOver(Fatal):
 
 
 class TooManySessions(Fatal):
-    """This address, or this token, has its most sessions open."""
+    """This address has its most sessions open, or a newer session has this one's token."""
 
     code = "too_many_sessions"
     close_code = 4004

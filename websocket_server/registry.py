@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from errors import Overloaded, RelayError, TooManySessions
@@ -33,7 +33,8 @@ class TokenUse:
     pace: RateLimit
     """Of the frames sent to prediction."""
     began: float
-    sessions: int = 0
+    sessions: list[Admitted] = field(default_factory=list)
+    """Oldest first."""
 
 
 class Registry:
@@ -70,22 +71,26 @@ class Registry:
                 del self._by_address[address]
 
     @contextmanager
-    def use_token(self, token: SessionToken, now: float) -> Iterator[TokenUse]:
-        """Count one more session with `token` while the block runs. Raises TooManySessions."""
+    def use_token(self, session: Admitted, token: SessionToken, now: float) -> Iterator[TokenUse]:
+        """Count `session` with `token` while the block runs.
+
+        Where there are too many, the oldest ends: a page whose line was cut connects again before anybody here knows.
+        """
         self._forget(now)
         use = self._by_token.get(token.session)
         if use is None:
             fps = min(self._settings.fps, token.fps or self._settings.fps)
             use = self._by_token[token.session] = TokenUse(RateLimit(fps, FRAMES_AT_ONCE), now)
-        if use.sessions >= self._settings.sessions_per_token:
-            raise TooManySessions(
-                f"Expected at most {self._settings.sessions_per_token} sessions with one token. Close the other page."
-            )
-        use.sessions += 1
+        while len(use.sessions) >= self._settings.sessions_per_token:
+            most = self._settings.sessions_per_token
+            sentence = f"Expected at most {most} sessions with one token. This one has been continued elsewhere."
+            use.sessions.pop(0).end(TooManySessions(sentence))
+        use.sessions.append(session)
         try:
             yield use
         finally:
-            use.sessions -= 1
+            with suppress(ValueError):  # it had to make room
+                use.sessions.remove(session)
 
     def _forget(self, now: float) -> None:
         """Drop tokens that no session uses: after the longest session, or the oldest where they are too many."""

@@ -93,6 +93,15 @@ def renewed(token: SessionToken) -> str:
     return encode_json({"type": "renewed", "expires": token.expires})
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a session is degraded. Not the error itself: its traceback holds the session, which would then wait for the
+    garbage collector."""
+
+    code: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Counts:
     """Of the time since the last `stats` message."""
@@ -103,7 +112,7 @@ class Counts:
     predictions: int = 0
     predict_ms: float = 0.0
 
-    def stats(self, trouble: str | None) -> str:
+    def stats(self, trouble: Trouble | None) -> str:
         """The `stats` message; `trouble`: why the session is degraded, None while it is not."""
         return encode_json(
             {
@@ -113,6 +122,7 @@ class Counts:
                 "dropped": self.dropped,
                 "predict_ms": round(self.predict_ms / self.predictions, 2) if self.predictions else None,
                 "state": "degraded" if trouble else "ok",
-                "reason": trouble,
+                "code": trouble.code if trouble else None,
+                "reason": trouble.reason if trouble else None,
             }
         )

@@ -28,6 +28,8 @@ POLL_SECONDS = WAIT_SECONDS + 10
 """Longest time of one poll: an answer that never ends must not hold up what is revoked after it."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
+FAILURES_TO_TELL = 3
+"""In a row, before it is logged that the feed was never reached: services that start together wait for each other."""
 SHORTEST_POLL_SECONDS = 0.25
 """A client_app whose places to wait are taken answers at once, with nothing: it must not be asked without end."""
 MAX_ANSWER_BYTES = 4 << 20
@@ -72,35 +74,38 @@ class Revocations:
 
     def follow_forever(self, client_url: str, on_revoked: Callable[[str, str], None]) -> None:
         """Long-poll `client_url`; call `on_revoked(kind, id)` for everything new."""
-        pause = FIRST_PAUSE_SECONDS
+        pause, failed = FIRST_PAUSE_SECONDS, 0
         while True:
             try:
                 began = monotonic()
                 with gevent.Timeout(POLL_SECONDS, TimeoutError("no answer in time")):
-                    feed = _poll(client_url, self.cursor)
+                    # Nothing is waited for at first: whether the feed can be followed shows in the answer.
+                    feed = _poll(client_url, self.cursor, WAIT_SECONDS if self.connected else 0)
                 new = self.apply(feed)
                 for kind, id_ in new:
                     on_revoked(kind, id_)
                 if not self.connected:
                     log.info("following the feed of revocations")
-                self.connected, pause = True, FIRST_PAUSE_SECONDS
+                self.connected, pause, failed = True, FIRST_PAUSE_SECONDS, 0
                 gevent.sleep(0 if new else max(0.0, began + SHORTEST_POLL_SECONDS - monotonic()))
             except (OSError, HTTPException, ValueError, KeyError, BadToken) as error:
-                if self.connected:
-                    log.warning("lost the feed of revocations (%s); trying again", type(error).__name__)
+                failed += 1
+                if self.connected or failed == FAILURES_TO_TELL:
+                    reason = str(error) if isinstance(error, HTTPException) else type(error).__name__
+                    log.warning("cannot follow the feed of revocations (%s); trying again", reason)
                 self.connected = False
                 # Jitter: relays that lost one client_app must not come back to it in step.
                 gevent.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _poll(client_url: str, cursor: int) -> str:
-    """One long poll. Raises OSError, HTTPException, ValueError or KeyError."""
+def _poll(client_url: str, cursor: int, wait: int) -> str:
+    """One poll, answered within `wait` seconds. Raises OSError, HTTPException, ValueError or KeyError."""
     parts = urlsplit(client_url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=POLL_SECONDS)
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}{FEED_PATH}?after={cursor}&wait={WAIT_SECONDS}")
+        connection.request("GET", f"{parts.path.rstrip('/')}{FEED_PATH}?after={cursor}&wait={wait}")
         response = connection.getresponse()
         body = response.read(MAX_ANSWER_BYTES)
         if response.status != 200:

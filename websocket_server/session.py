@@ -43,7 +43,7 @@ from predictors.balancer import Backend
 from predictors.base import PredictionRequest
 from protocol import Frame, Mailbox, Stream, StreamLimits, encode_result
 from registry import TokenUse
-from replies import Answer, Counts, held, trace_id
+from replies import Answer, Counts, Trouble, held, trace_id
 from tokens import SessionToken
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Session:
         self._track: Any = None
         self._counts = Counts()
         self._predicting = False
-        self._trouble: str | None = None
+        self._trouble: Trouble | None = None
         """Why the session is degraded; None while it is not."""
 
     # --- beginning and end
@@ -170,7 +170,7 @@ class Session:
         token = self._relay.tokens.session(hello.token)
         self._check_identities(token, hello.options)
         now = monotonic()
-        self._use = self._claims.enter_context(self._relay.registry.use_token(token, now))
+        self._use = self._claims.enter_context(self._relay.registry.use_token(self, token, now))
         longest = min(self._settings.session_seconds, token.seconds or self._settings.session_seconds)
         left = self._use.began + longest - now
         if left <= 0:
@@ -333,7 +333,7 @@ class Session:
         if waiting.fault is None:
             if self._trouble is None:
                 self._tell(error, waiting.frame.sequence)
-            self._trouble = str(error)
+            self._trouble = Trouble(error.code, str(error))
 
     # --- answering
 

@@ -68,7 +68,7 @@ class Settings:
     dead_seconds: float = setting(25.0, "silence after which a connection is dead: half a message is silence too")
     slow_reader_seconds: float = setting(10.0, "longest time one message may wait for the page to read")
     close_seconds: float = setting(2.0, "time for the closing handshake")
-    stats_seconds: float = setting(1.0, "time between two stats messages")
+    stats_seconds: float = setting(1.0, "time between two stats messages; after 10 s of silence a page connects again")
 
     @property
     def connections_per_address(self) -> int:

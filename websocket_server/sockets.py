@@ -178,12 +178,25 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
 
     def __init__(self, client_socket: Any, address: Any, server: Any) -> None:
         super().__init__(client_socket, address, server)
+        client_socket.settimeout(self._sockets.request_seconds)  # an answer, too, is taken in time
         self.rfile = client_socket.makefile("rb", RECEIVE_BYTES)
 
     @property
     def _sockets(self) -> Sockets:
         sockets: Sockets = self.server.sockets
         return sockets
+
+    def handle(self) -> None:
+        """Peers that break off, or do not take what they are told, are none of the log's business."""
+        with contextlib.suppress(OSError):
+            super().handle()
+
+    def handle_error(self, t: Any, v: Any, tb: Any) -> None:
+        """As `handle`. What the app raises, Flask has answered already: this is what went wrong with the answer."""
+        if issubclass(t, OSError):
+            self.close_connection = True
+        else:
+            super().handle_error(t, v, tb)
 
     def handle_one_request(self) -> Any:
         try:
@@ -201,8 +214,11 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
     def read_request(self, raw_requestline: str) -> Any:
         try:
             valid = super().read_request(raw_requestline)
-        except LookupError:  # gevent's own, at a version without a dot; only for a ValueError it writes no traceback
-            raise ValueError("expected a version of HTTP") from None
+        except (
+            LookupError,
+            OSError,
+        ):  # a version without a dot, or the end: only for a ValueError there is no traceback
+            raise ValueError("expected a whole request in HTTP") from None
         self._end_request_timeout()
         # What werkzeug makes of it to find the route; there, a host that is none would end in a traceback.
         ",".join(self.headers.get_all("Host", [])).partition(":")[0].lower().encode("idna")
@@ -223,6 +239,7 @@ class RelayHandler(geventwebsocket.handler.WebSocketHandler):  # type: ignore[mi
                 return refusal(self.environ, self.start_response)
             if self._is_socket_route():
                 self.environ["faceswap.connection_limits"] = self._sockets.limits
+                self.socket.settimeout(None)  # its limits are those of `Connection`
                 return self.upgrade_connection()
         if self._sockets.draining:
             self.close_connection = True

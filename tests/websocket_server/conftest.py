@@ -29,13 +29,14 @@ def contracts() -> Path:
 
 
 def environment_of(signer: Signer, *predictors: PredictionServer, **settings: object) -> dict[str, str]:
-    """Of a relay for tests: no feed unless asked for."""
+    """Of a relay for tests: no feed unless asked for, and time for a prediction on a machine that is busy."""
     given = {f"FACESWAP_{name.upper()}": str(value) for name, value in settings.items()}
     urls = ",".join(each.url for each in predictors)
     return {
         "FACESWAP_VERIFY_KEY": signer.verify_key,
         "FACESWAP_PREDICTORS": urls or "http://127.0.0.1:9",
         "FACESWAP_CLIENT_URL": "",
+        "FACESWAP_PREDICT_SECONDS": "10",
         **given,
     }
 
@@ -87,12 +88,11 @@ def predictor() -> Iterator[PredictionServer]:
 def relay(
     signer: Signer, predictor: PredictionServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RelayServer]:
-    """A relay with short limits and room for many, before `predictor`."""
+    """A relay with room for many, before `predictor`."""
     environment = environment_of(
         signer,
         predictor,
-        hello_seconds=1,
-        idle_seconds=3,
+        hello_seconds=30,
         stats_seconds=0.5,
         sessions_per_address=100,
         origins="http://localhost:8000",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 import threading
@@ -96,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         match self.server.fault:
             case "hang":
-                self.server.wake.wait(10)
+                self.server.wake.wait(60)
                 self.close_connection = True
             case "bad picture":
                 self.refuse(400, "INVALID_ARGUMENT", "unreadable_picture")
@@ -112,7 +113,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.refuse(429, "RESOURCE_EXHAUSTED", None, {"Retry-After": "30"})
             case "reset":
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
+                os.close(self.connection.detach())  # `close` would wait for the handler's files to be closed, too
+                self.close_connection = True
             case "cut short":
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -132,6 +134,14 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(
                     200,
                     b'{"predictions": [{"image": {"b64": "/9j/"}, "swapped": true, "track": "\\ud800"}]}',
+                    "application/json",
+                )
+            case "a track without end":
+                self.answer(
+                    200,
+                    b'{"predictions": [{"image": {"b64": "/9j/"}, "swapped": true, "track": "'
+                    + b"x" * 100_000
+                    + b'"}]}',
                     "application/json",
                 )
             case "another answer":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 import uuid
 from contextlib import ExitStack
@@ -35,14 +36,15 @@ class Signer:
         return jwt.encode(claims, self._key, algorithm="EdDSA")
 
     def token(self, seconds: float = 300.0, **changes: Any) -> str:
-        """A session token; `changes` replace claims, None removes one."""
+        """A session token that holds for so many seconds, and for less than one more, as the client's `exp` is whole;
+        `changes` replace claims, None removes one."""
         now = time.time()
         claims = {
             "iss": "faceswap-client",
             "aud": ["faceswap-relay", "faceswap-prediction"],
             "sub": uuid.uuid4().hex,
             "iat": int(now),
-            "exp": now + seconds,  # PyJWT drops the fraction when it compares
+            "exp": math.ceil(now + seconds),
             "jti": uuid.uuid4().hex,
             "identities": {"p1": "", "p2": ""},
             "limits": {"fps": 30, "pixels": 921600, "minutes": 60},
@@ -54,6 +56,13 @@ class Signer:
         now = int(time.time())
         claims = {"iss": "faceswap-client", "aud": "faceswap-revocations", "iat": now, "exp": now + 60}
         return self.sign({**claims, "cursor": cursor, "entries": entries})
+
+
+def wait_until_expired(token: str) -> None:
+    """Until `token` holds no longer."""
+    expires = jwt.decode(token, options={"verify_signature": False})["exp"]
+    while time.time() < expires:
+        time.sleep(0.05)
 
 
 def hello(token: str, identity: str = "p1", **options: Any) -> str:

@@ -50,11 +50,31 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/readyz":
-            self.answer(503 if state["mode"] == "not ready" else 200, b"{}")
+            self.tell_ready()
         elif self.path == "/seen":
             self.answer(200, json.dumps(seen).encode())
         else:
             self.answer(404, b"{}")
+
+    def tell_ready(self) -> None:
+        if state["mode"] == "drips":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            while state["mode"] == "drips":
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+        elif state["mode"] == "long length":
+            self.answer_with_long_length()
+        else:
+            self.answer(503 if state["mode"] == "not ready" else 200, b"{}")
+
+    def answer_with_long_length(self) -> None:
+        """A number that Python does not read."""
+        self.send_response(200)
+        self.send_header("Content-Length", "9" * 5000)
+        self.end_headers()
+        self.close_connection = True
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -94,8 +114,11 @@ class Handler(BaseHTTPRequestHandler):
         elif mode == "twice":
             head = b'{"swapped": true}'
             body = struct.pack("<I", len(head)) + head + image + SWAPPED
-            self.answer(200, body, CONTENT_TYPE)
-            self.answer(200, body, CONTENT_TYPE)  # nobody asked for this one
+            text = f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+            # In one piece, so that the second, for which nobody asked, lies there when the first is taken.
+            self.wfile.write(2 * (text.encode() + body))
+        elif mode == "long length":
+            self.answer_with_long_length()
         elif mode == "unlabelled":
             self.answer(200, image, "image/jpeg")
         elif mode == "cut short":

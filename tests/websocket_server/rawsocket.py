@@ -13,7 +13,7 @@ from typing import Self
 
 HANDSHAKE = (
     "GET /websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{more}\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
 )
 
 
@@ -43,7 +43,7 @@ class RawSocket:
         self._received = b""
         if upgrade:
             key = base64.b64encode(os.urandom(16)).decode()
-            self.socket.sendall(HANDSHAKE.format(key=key, more="").encode())
+            self.socket.sendall(HANDSHAKE.format(key=key).encode())
             while b"\r\n\r\n" not in self._received:
                 self._received += self.socket.recv(4096)
             head, _, self._received = self._received.partition(b"\r\n\r\n")

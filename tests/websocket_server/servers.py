@@ -19,18 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.ports import free_port
+
 HERE = Path(__file__).resolve().parent
 RELAY_FOLDER = HERE.parent.parent / "websocket_server"
 START_SECONDS = 20.0
 
 Result = TypeVar("Result")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = START_SECONDS, what: str = "the condition") -> float:

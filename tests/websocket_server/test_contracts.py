@@ -36,14 +36,14 @@ def test_tokens(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", RAW["answers"], ids=lambda case: str(case["name"]))
 def test_raw_answers_are_read(case: dict[str, Any]) -> None:
-    answer = prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]), "a server")
+    answer = prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]))
     assert answer.image == bytes.fromhex(case["picture"])
 
 
 @pytest.mark.parametrize("case", RAW["malformed"], ids=lambda case: str(case["about"]))
 def test_malformed_raw_answers_are_not_shown(case: dict[str, Any]) -> None:
     with pytest.raises(PredictionUnavailable):
-        prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]), "a server")
+        prediction_of_raw(CONTENT_TYPE, bytes.fromhex(case["body"]))
 
 
 @pytest.mark.parametrize("case", ADDRESS["cases"], ids=str)

@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.relay import Load, Measured, play_page, slope_per_ten_minutes
+from benchmarks.pages import Load, Measured, play_page, slope_per_ten_minutes
 from protocol import Flag, Result
 from tests.websocket_server.conftest import environment_of
 from tests.websocket_server.page import JPEG, Page, Signer, hello
@@ -41,6 +41,7 @@ LOAD_SECONDS = 60.0
 SOAK_SECONDS = 180.0
 RECONNECTS = 200
 BAD_PICTURES = 10_000
+FUZZED = 60_000
 SERVICE_SECONDS = 0.02
 
 
@@ -114,8 +115,7 @@ def test_1_load(start_relay: StartRelay, start_predictor: StartPredictor, signer
     measured = play(relay, signer, Load(pages=25, fps=15, frame_bytes=40_000, seconds=LOAD_SECONDS))
     assert measured.errors == 0
     assert measured.frames > 25 * LOAD_SECONDS
-    assert relay.metric("faceswap_relay_sessions") == 0
-    assert relay.metric("faceswap_relay_greenlets") == 0
+    wait_until(lambda: relay.metric("faceswap_relay_sessions") == relay.metric("faceswap_relay_greenlets") == 0)
 
 
 def test_2_overload_drops_frames_and_queues_none(
@@ -127,7 +127,7 @@ def test_2_overload_drops_frames_and_queues_none(
     load = Load(pages=10, fps=15, frame_bytes=20_000, seconds=10)  # three times what one server can take
     with ThreadPoolExecutor(1) as pool:
         playing = pool.submit(play, relay, signer, load)
-        time.sleep(load.seconds)
+        time.sleep(0.8 * load.seconds)
         together = predictor.seen()["most_together"]  # before the pages leave what they asked for unfinished
         measured = playing.result()
     dropped = relay.metric('faceswap_relay_frames_total{what="dropped"}')
@@ -136,8 +136,9 @@ def test_2_overload_drops_frames_and_queues_none(
     assert measured.errors == 0
     assert together == 1
     assert dropped > frames_in / 3
-    # One queued a session at most: whatever was neither predicted nor dropped sat in a mailbox when its page left.
-    assert 0 <= frames_in - predicted - dropped <= load.pages
+    # One queued a session at most: whatever was neither predicted nor dropped sat in a mailbox when its page left, but
+    # for the one that was on its way to the server.
+    assert 0 <= frames_in - predicted - dropped <= load.pages + 1
     # The age of a frame is bounded by the design, two frame periods and the service; a busy machine adds its own.
     assert statistics.quantiles(measured.round_trips, n=20)[-1] < 3 * (2 * 1000 / load.fps + SERVICE_SECONDS * 1000)
 
@@ -161,12 +162,28 @@ def test_6_bad_pictures(start_relay: StartRelay, start_predictor: StartPredictor
         assert set(codes) == {"empty_picture", "too_many_pixels", "unreadable_picture", "stale_sequence"}
 
 
-def test_7_the_decoder_under_atheris() -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed")
+def golden_messages(root: Path) -> Iterator[bytes]:
+    """Everything that the stream's contract shows of what is sent, valid or not."""
+    contracts = root / "tests" / "contracts" / "stream"
+    binary = json.loads((contracts / "binary.json").read_text(encoding="utf-8"))
+    yield from (bytes.fromhex(each["hex"]) for part in ("frames", "results", "malformed") for each in binary[part])
+    text = json.loads((contracts / "text.json").read_text(encoding="utf-8"))
+    yield from (json.dumps(each).encode() for part in ("from_page", "from_relay") for each in text[part])
+    yield from (each["text"].encode() for each in text["malformed_hello"])
+
+
+def test_7_the_decoder_under_atheris(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="atheris has no wheel for this machine")
     fuzzer = Path(__file__).with_name("fuzz_protocol.py")
-    command = [sys.executable, str(fuzzer), "-max_total_time=10", "-max_len=4096", "-rss_limit_mb=1024"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=fuzzer.parent)
+    # The most memory that a process has had counts as its own even if that was its parent's: no limit of it can hold.
+    limits = ["-max_len=4096", "-rss_limit_mb=0", "-malloc_limit_mb=256"]
+    command = [sys.executable, str(fuzzer), f"-runs={FUZZED}", "-seed=1", *limits]
+    command.append(str(tmp_path))  # what it begins with, and where it keeps what reached further
+    for number, message in enumerate(golden_messages(root)):
+        (tmp_path / f"{number:03d}").write_bytes(message)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=fuzzer.parent)
     assert ended.returncode == 0, ended.stderr[-2000:]
+    assert f"Done {FUZZED} runs" in ended.stderr
 
 
 class Viewer:
@@ -211,7 +228,7 @@ class Viewer:
 
 
 def wait_for_traffic(predictor: PredictionServer) -> None:
-    wait_until(lambda: predictor.seen()["frames"] > 10, 15, "traffic")
+    wait_until(lambda: predictor.seen()["frames"] > 10, what="traffic")
 
 
 @pytest.fixture
@@ -236,7 +253,7 @@ def test_8_a_prediction_server_killed_mid_frame(
     for predictor in (first, second):
         predictor.control("ok", seconds=0.1)
     viewers = [view(relay) for _ in range(4)]
-    time.sleep(1)
+    wait_for_traffic(first)
     first.stop(signal.SIGKILL)
     killed = time.monotonic()
     for viewer in viewers:
@@ -248,19 +265,19 @@ def test_8_a_prediction_server_that_hangs(
     start_relay: StartRelay, start_predictor: StartPredictor, view: Callable[[RelayServer], Viewer]
 ) -> None:
     predictor = start_predictor()
-    relay = start_relay(predictor)
+    relay = start_relay(predictor, predict_seconds=1)
     viewer = view(relay)
     wait_until(lambda: len(viewer.results) > 5)
     assert predictor.popen is not None
     predictor.popen.send_signal(signal.SIGSTOP)
     try:
-        wait_until(lambda: not relay.ready(), 10, "the circuit")
-        wait_until(lambda: viewer.results[-1][1].flags == Flag.HELD | Flag.DEGRADED, 5, "degraded")
-        wait_until(lambda: any(each.get("state") == "degraded" for each in viewer.page.texts), 5, "degraded stats")
+        wait_until(lambda: not relay.ready(), what="the circuit")
+        wait_until(lambda: viewer.results[-1][1].flags == Flag.HELD | Flag.DEGRADED, what="degraded")
+        wait_until(lambda: any(each.get("state") == "degraded" for each in viewer.page.texts), what="degraded stats")
     finally:
         predictor.popen.send_signal(signal.SIGCONT)
     woken = time.monotonic()
-    viewer.wait_for_good(woken, 10)
+    viewer.wait_for_good(woken, 20)
     assert viewer.close_code is None
 
 
@@ -273,7 +290,7 @@ def test_9_all_prediction_servers_down(
     wait_until(lambda: len(viewer.results) > 5)
     for predictor in predictors:
         predictor.stop(signal.SIGKILL)
-    wait_until(lambda: not relay.ready(), 5)
+    wait_until(lambda: not relay.ready())
     until = time.monotonic() + 10
     while time.monotonic() < until:
         assert get(f"{relay.url}/healthz")[0] == 200
@@ -281,8 +298,8 @@ def test_9_all_prediction_servers_down(
         time.sleep(0.5)
     predictors[0].start()
     back = time.monotonic()
-    viewer.wait_for_good(back, 10)
-    wait_until(relay.ready, 5)
+    viewer.wait_for_good(back, 20)
+    wait_until(relay.ready)
     assert viewer.close_code is None
 
 
@@ -293,11 +310,11 @@ def test_10_sigterm_under_load(
     predictor.control("ok", seconds=0.1)
     relay = start_relay(predictor, sessions_per_address=100)
     viewers = [view(relay) for _ in range(10)]
-    time.sleep(1)
+    wait_for_traffic(predictor)
     seconds = relay.stop(signal.SIGTERM)
     assert seconds <= 10
     for viewer in viewers:
-        viewer.wait_for_close(5)
+        viewer.wait_for_close(20)
         assert viewer.close_code == 1001
         assert viewer.page.texts[-1]["type"] == "bye"
         assert viewer.page.texts[-1]["code"] == 1001
@@ -312,14 +329,16 @@ def test_10_one_backend_then_three_then_one(
         other.stop(signal.SIGKILL)
     relay = start_relay(stays, *others, predict_concurrency=8)
     viewers = [view(relay) for _ in range(6)]
-    time.sleep(1)
+    wait_for_traffic(stays)
     for other in others:
         other.start()
     for other in others:
         wait_for_traffic(other)
     for other in others:
         other.stop(signal.SIGKILL)
-    time.sleep(1)
+    went = time.monotonic()
+    for viewer in viewers:
+        viewer.wait_for_good(went, 20)
     for viewer in viewers:
         lost = [result for _, result in viewer.results if not result.flags & Flag.SWAPPED]
         assert len(lost) <= len(others), "only frames in flight, one for each server that went"
@@ -336,13 +355,12 @@ def test_3_reconnects_leave_nothing_behind(
             with Page(relay.address) as page:
                 page.begin(signer.token())
                 assert page.swap().image
-        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, 10)
+        wait_until(lambda: relay.metric("faceswap_relay_sessions") == relay.metric("faceswap_relay_greenlets") == 0)
 
     reconnect(20)
     descriptors, memory = relay.descriptors(), relay.resident_bytes()
     reconnect(RECONNECTS)
-    wait_until(lambda: relay.descriptors() <= descriptors, 10, "descriptors back to the start")
-    assert relay.metric("faceswap_relay_greenlets") == 0
+    wait_until(lambda: relay.descriptors() <= descriptors, what="descriptors back to the start")
     assert relay.resident_bytes() - memory <= 2 * MIB
 
 
@@ -375,7 +393,7 @@ def test_3_no_session_waits_for_the_garbage_collector(
                     page.begin(signer.token())
                     page.swap(JPEG.ljust(40_000, b"\0"))
                     end(page)
-        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, 10)
+        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0)
 
     try:
         wait_until(relay.ready)
@@ -393,4 +411,4 @@ def test_3_soak(soak: Soak) -> None:
     assert soak.measured.errors == 0
     assert soak.measured.frames > SOAK_SECONDS
     assert slope_per_ten_minutes(soak.memory) < MIB
-    assert soak.relay.metric("faceswap_relay_sessions") == 0
+    wait_until(lambda: soak.relay.metric("faceswap_relay_sessions") == 0)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from protocol import Flag
+from tests.ports import free_port
 from tests.websocket_server.page import Page, Signer
-from tests.websocket_server.servers import Process, RelayServer, free_port, get, wait_until
+from tests.websocket_server.servers import Process, RelayServer, get, wait_until
 
 pytestmark = pytest.mark.slow
 

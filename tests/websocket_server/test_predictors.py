@@ -84,7 +84,7 @@ def test_hold_is_passed_on_without_a_picture(
         assert (result.flags, result.image) == (Flag.HELD, b"")
 
 
-@pytest.mark.parametrize("mode", ["fail", "garbage", "unlabelled", "no picture", "cut short"])
+@pytest.mark.parametrize("mode", ["fail", "garbage", "unlabelled", "no picture", "cut short", "long length"])
 def test_no_fault_of_the_tier_shows_a_picture(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer, mode: str
 ) -> None:
@@ -100,12 +100,23 @@ def test_no_fault_of_the_tier_shows_a_picture(
             assert result.metadata["reason"]
         stats = page.text("stats")
         assert stats["state"] == "degraded"
-        assert stats["reason"]
+        assert (stats["code"], bool(stats["reason"])) == ("prediction_unavailable", True)
         told = [each for each in page.texts if each["type"] == "error"]
         assert [each["code"] for each in told] == ["prediction_unavailable"], "once, not with every frame"
         predictor.control("ok")
-        wait_until(lambda: page.swap().flags == Flag.SWAPPED, 5)
-        wait_until(lambda: page.text("stats")["state"] == "ok", 5)
+        wait_until(lambda: page.swap().flags == Flag.SWAPPED)
+        wait_until(lambda: page.text("stats")["state"] == "ok")
+
+
+def test_a_server_that_takes_for_ever_to_say_that_it_is_ready_is_not(
+    start_relay: StartRelay, start_predictor: StartPredictor
+) -> None:
+    predictor = start_predictor()
+    relay = start_relay(predictor, probe_seconds=0.3)
+    predictor.control("drips")
+    wait_until(lambda: not relay.ready())
+    predictor.control("ok")
+    wait_until(relay.ready)
 
 
 ODD_METADATA = {
@@ -144,7 +155,6 @@ def test_an_answer_that_nobody_asked_for_is_taken_for_no_other_frames(
 ) -> None:
     odd.control("twice")
     page_before_odd.swap(JPEG + b"first")
-    time.sleep(0.1)  # until the second answer lies there
     odd.control("ok")
     assert page_before_odd.swap(JPEG + b"second").image == JPEG + b"second" + SWAPPED
 
@@ -166,22 +176,22 @@ def test_a_server_that_hangs_costs_one_deadline_and_is_left_alone(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
     predictor = start_predictor()
-    relay = start_relay(predictor, predict_seconds=0.4, breaker_seconds=30, breaker_most_seconds=30, probe_seconds=30)
+    relay = start_relay(predictor, predict_seconds=2, breaker_seconds=60, breaker_most_seconds=60, probe_seconds=60)
     with Page(relay.address) as page:
         page.begin(signer.token())
         assert page.swap().image
-        predictor.control("ok", seconds=3)
+        predictor.control("ok", seconds=60)
         for _ in range(3):
             began = time.monotonic()
             assert page.swap().flags == Flag.HELD | Flag.DEGRADED
-            assert 0.3 < time.monotonic() - began < 1.5
+            assert time.monotonic() - began > 1.9
         status, circuits = readiness(relay)
         assert (status, circuits) == (503, {predictor.url: "open"})
         frames = predictor.seen()["frames"]
+        began = time.monotonic()
         for _ in range(5):
-            began = time.monotonic()
             assert page.swap().image == b""
-            assert time.monotonic() - began < 0.3, "an open circuit answers at once"
+        assert time.monotonic() - began < 5, "an open circuit answers at once: five deadlines are 10 s"
         assert predictor.seen()["frames"] == frames
 
 
@@ -189,8 +199,8 @@ def test_the_first_frame_of_an_identity_may_take_longer_as_the_server_loads_it(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
     predictor = start_predictor()
-    predictor.control("ok", seconds=0.6)
-    relay = start_relay(predictor, predict_seconds=0.3, predict_cold_seconds=5)
+    predictor.control("ok", seconds=1)
+    relay = start_relay(predictor, predict_seconds=0.5, predict_cold_seconds=15)
     with Page(relay.address) as page:
         page.begin(signer.token(), "p1")
         assert page.swap().flags == Flag.SWAPPED
@@ -207,17 +217,17 @@ def test_frames_of_a_server_that_dies_are_predicted_elsewhere(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
     first, second = start_predictor(), start_predictor()
-    relay = start_relay(first, second, predict_seconds=1, probe_seconds=0.5)
-    wait_until(lambda: set(readiness(relay)[1].values()) == {"closed"}, 5)
+    relay = start_relay(first, second, probe_seconds=0.5)
+    wait_until(lambda: set(readiness(relay)[1].values()) == {"closed"})
     with Page(relay.address) as page:
         page.begin(signer.token())
         for number in range(20):
             if number == 5:
                 first.stop(signal.SIGKILL)
             assert page.swap().flags == Flag.SWAPPED, "one retry elsewhere, and the page sees nothing of it"
-        wait_until(lambda: readiness(relay)[1] == {first.url: "open", second.url: "closed"}, 5)
+        wait_until(lambda: readiness(relay)[1] == {first.url: "open", second.url: "closed"})
         first.start()
-        wait_until(lambda: page.swap().flags == Flag.SWAPPED and readiness(relay)[1][first.url] == "closed", 10)
+        wait_until(lambda: page.swap().flags == Flag.SWAPPED and readiness(relay)[1][first.url] == "closed")
 
 
 def test_a_restarted_server_is_reached_on_a_fresh_connection(
@@ -241,25 +251,25 @@ def test_all_servers_down_then_back(start_relay: StartRelay, start_predictor: St
         page.begin(signer.token())
         assert page.swap().image
         predictor.stop(signal.SIGKILL)
-        wait_until(lambda: not relay.ready(), 5)
+        wait_until(lambda: not relay.ready())
         assert get(f"{relay.url}/healthz")[0] == 200
         for _ in range(5):
             assert page.swap().flags == Flag.HELD | Flag.DEGRADED
         predictor.start()
-        wait_until(relay.ready, 5)
-        wait_until(lambda: page.swap().flags == Flag.SWAPPED, 5)
+        wait_until(relay.ready)
+        wait_until(lambda: page.swap().flags == Flag.SWAPPED)
 
 
 def test_the_newest_frame_wins_and_the_dropped_are_counted(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
     predictor = start_predictor()
-    predictor.control("ok", seconds=0.3)
+    predictor.control("ok", seconds=3)
     relay = start_relay(predictor)
     with Page(relay.address) as page:
         page.begin(signer.token())
         page.send()
-        time.sleep(0.1)
+        wait_until(lambda: predictor.seen()["frames"] == 1, what="the first frame's prediction")
         for _ in range(9):
             page.send()
         first, second = page.result(), page.result()
@@ -292,9 +302,9 @@ def test_the_least_busy_server_is_asked(
     start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
 ) -> None:
     slow, quick = start_predictor(), start_predictor()
-    slow.control("ok", seconds=0.5)
+    slow.control("ok", seconds=5)
     relay = start_relay(slow, quick)
-    wait_until(lambda: set(readiness(relay)[1].values()) == {"closed"}, 5)
+    wait_until(lambda: set(readiness(relay)[1].values()) == {"closed"})
     stop = threading.Event()
 
     def keep_busy() -> None:
@@ -305,7 +315,7 @@ def test_the_least_busy_server_is_asked(
 
     with ThreadPoolExecutor(3) as pool:
         workers = [pool.submit(keep_busy) for _ in range(3)]
-        time.sleep(2)
+        wait_until(lambda: quick.seen()["frames"] > 60, what="frames at the quick one")
         stop.set()
         for worker in workers:
             worker.result()
@@ -313,6 +323,19 @@ def test_the_least_busy_server_is_asked(
 
 
 FRAME = "a frame"
+
+
+def test_servers_that_are_free_take_turns(
+    start_relay: StartRelay, start_predictor: StartPredictor, signer: Signer
+) -> None:
+    both = start_predictor(), start_predictor()
+    relay = start_relay(*both)
+    wait_until(lambda: set(readiness(relay)[1].values()) == {"closed"}, what="readiness of both")
+    with Page(relay.address) as page:
+        page.begin(signer.token())
+        for _ in range(20):
+            assert page.swap().flags == Flag.SWAPPED
+    assert all(predictor.seen()["frames"] >= 8 for predictor in both)
 
 
 def test_a_breaker_opens_tries_and_closes() -> None:

@@ -6,6 +6,7 @@ Google's own client drives the real prediction service, and a server that fails 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from errors import PredictionRefused, PredictionUnavailable
+from errors import PredictionLate, PredictionRefused, PredictionUnavailable
 from predictors import PredictionRequest, Predictor, connect_all
 from protocol import Flag
 from settings import Settings
+from tests.ports import free_port
 from tests.websocket_server.faulty_server import FaultyServer
 from tests.websocket_server.page import Page, Signer
-from tests.websocket_server.servers import Process, RelayServer, free_port, get, wait_until
+from tests.websocket_server.servers import Process, RelayServer, get, wait_until
 
 ROUTES = {
     "http": ("http", ""),
@@ -27,7 +29,10 @@ ROUTES = {
     "vertex-predict": ("vertex", "/v1/projects/P/locations/L/endpoints/E:predict"),
     "vertex-rawPredict": ("vertex", "/v1/projects/P/locations/L/endpoints/E:rawPredict"),
 }
-DEADLINE_SECONDS = 0.3
+DEADLINE_SECONDS = 10.0
+"""For what is answered at once, on a machine that is busy."""
+LATE_SECONDS = 1.0
+"""For what never comes."""
 JPEG_HEAD = b"\xff\xd8\xff"
 
 Connect = Callable[..., Predictor]
@@ -86,7 +91,7 @@ def frame(image: bytes = JPEG_HEAD + b"a picture", token: str = "", track: objec
 
 
 def test_the_right_answer(connect: Connect, service: Process, face: bytes, signer: Signer) -> None:
-    predictor = connect(service.url, seconds=10)
+    predictor = connect(service.url)
     assert predictor.ready()
     first = predictor.predict(frame(face, signer.token()))
     assert first.swapped
@@ -108,18 +113,35 @@ def test_a_router_is_told_the_identity_and_nothing_it_could_misread(faulty: Faul
     predictor.close()
 
 
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("http://[::1]:8002", "[::1]:8002"), ("http://büro.example/at", "xn--bro-hoa.example"), ("http://a:1", "a:1")],
+)
+def test_a_server_is_called_by_the_name_of_its_address(address: str, host: str) -> None:
+    (predictor,) = connect_all(Settings(predictors=(address,)))
+    assert predictor.name == f"http://{host}"
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "http://a..b", "http://", "ftp://a"])
+def test_an_address_that_there_cannot_be_is_refused_in_a_sentence(address: str) -> None:
+    with pytest.raises(SystemExit, match="FACESWAP_PREDICTORS: expected addresses like"):
+        connect_all(Settings(predictors=(address,)))
+
+
 def test_the_same_bytes_whichever_way(service: Process, face: bytes, signer: Signer) -> None:
     token = signer.token()
     images = set()
     for kind, path in ROUTES.values():
-        (predictor,) = connect_all(Settings(predictor=kind, predictors=(service.url + path,), predict_seconds=10))
+        (predictor,) = connect_all(
+            Settings(predictor=kind, predictors=(service.url + path,), predict_seconds=DEADLINE_SECONDS)
+        )
         images.add(predictor.predict(frame(face, token)).image)
         predictor.close()
     assert len(images) == 1
 
 
 def test_a_picture_that_cannot_be_read_is_the_frames_fault(connect: Connect, service: Process, signer: Signer) -> None:
-    predictor = connect(service.url, seconds=10)
+    predictor = connect(service.url)
     with pytest.raises(PredictionRefused, match="JPEG") as refused:
         predictor.predict(frame(b"no picture at all", signer.token()))
     assert refused.value.http_status == 400
@@ -128,7 +150,7 @@ def test_a_picture_that_cannot_be_read_is_the_frames_fault(connect: Connect, ser
 
 def test_a_token_of_somebody_elses_is_the_sessions_fault(connect: Connect, service: Process, face: bytes) -> None:
     with pytest.raises(PredictionRefused) as refused:
-        connect(service.url, seconds=10).predict(frame(face, Signer().token()))
+        connect(service.url).predict(frame(face, Signer().token()))
     assert refused.value.about_the_token
 
 
@@ -147,13 +169,24 @@ def test_4xx(connect: Connect, faulty: FaultyServer, fault: str, status: int, ty
 
 @pytest.mark.parametrize(
     "fault",
-    ["fail", "overloaded", "reset", "cut short", "bad JSON", "infinite JSON", "half a character", "another answer"],
+    [
+        "fail",
+        "overloaded",
+        "reset",
+        "cut short",
+        "bad JSON",
+        "infinite JSON",
+        "half a character",
+        "a track without end",
+        "another answer",
+    ],
 )
 def test_a_fault_of_the_servers(connect: Connect, faulty: FaultyServer, fault: str) -> None:
     faulty.fault = fault
-    with pytest.raises(PredictionUnavailable):
+    with pytest.raises(PredictionUnavailable) as unavailable:
         connect(faulty.url).predict(frame())
     assert faulty.requests >= 1
+    assert not re.search(r"127\.0\.0\.1|projects|models|endpoints", str(unavailable.value)), "visitors read it"
 
 
 def test_every_frame_carries_its_trace(connect: Connect, faulty: FaultyServer) -> None:
@@ -168,9 +201,9 @@ def test_a_server_that_is_not_there(connect: Connect) -> None:
 
 
 def test_the_deadline(connect: Connect, faulty: FaultyServer) -> None:
-    predictor = connect(faulty.url)
+    predictor = connect(faulty.url, seconds=LATE_SECONDS)
     faulty.fault = "hang"
-    with pytest.raises(PredictionUnavailable, match=r"in time|TimeoutError"):
+    with pytest.raises(PredictionLate, match=r"did not answer in time"):
         predictor.predict(frame())
     assert faulty.requests == 1, "a frame that is late is not sent again"
     faulty.fault = "bad picture"
@@ -181,11 +214,11 @@ def test_the_deadline(connect: Connect, faulty: FaultyServer) -> None:
 
 def test_more_than_the_limit_of_a_shared_endpoint(connect: Connect, faulty: FaultyServer) -> None:
     with pytest.raises(PredictionRefused) as refused:
-        connect(faulty.url, seconds=5).predict(frame(JPEG_HEAD + os.urandom(1_600_000)))
+        connect(faulty.url).predict(frame(JPEG_HEAD + os.urandom(1_600_000)))
     assert (refused.value.http_status, refused.value.code) == (413, "request_too_large")
     faulty.fault = "bad picture"
     with pytest.raises(PredictionRefused) as refused:
-        connect(faulty.url, seconds=5).predict(frame(JPEG_HEAD + os.urandom(1_100_000)))
+        connect(faulty.url).predict(frame(JPEG_HEAD + os.urandom(1_100_000)))
     assert refused.value.http_status == 400, "just below the limit, base64 included, it is sent"
 
 
@@ -263,13 +296,13 @@ def test_a_slow_answer_to_one_page_holds_up_no_other(
     way: str, relay_before: StartRelay, faulty: FaultyServer, signer: Signer
 ) -> None:
     faulty.fault = "hang"
-    relay = relay_before(way, faulty.url, 5)
+    relay = relay_before(way, faulty.url, 30)
     with Page(relay.address) as first, Page(relay.address) as second:
         first.begin(signer.token())
         second.begin(signer.token())
         first.send()
         second.send()
-        wait_until(lambda: faulty.requests == 2, 4, "both frames at the server, neither waiting for the other")
+        wait_until(lambda: faulty.requests == 2, what="both frames at the server, neither waiting for the other")
         assert get(f"{relay.url}/healthz")[0] == 200, "and the relay itself goes on"
         faulty.wake.set()
 
@@ -280,7 +313,7 @@ def test_a_late_answer_is_taken_for_no_other_frames(
     way: str, relay_before: StartRelay, faulty: FaultyServer, signer: Signer
 ) -> None:
     faulty.fault = "hang"
-    with Page(relay_before(way, faulty.url, 0.5).address) as page:
+    with Page(relay_before(way, faulty.url, 2).address) as page:
         page.begin(signer.token())
         assert page.swap().flags == Flag.HELD | Flag.DEGRADED
         faulty.fault = "bad picture"

@@ -33,7 +33,7 @@ def connect() -> Iterator[Connect]:
     made: list[vertex.VertexPredictor] = []
 
     def connect_to(address: str) -> vertex.VertexPredictor:
-        made.append(vertex.connect(address, Settings(predict_seconds=0.5, predict_cold_seconds=0.5)))
+        made.append(vertex.connect(address, Settings(predict_seconds=10, predict_cold_seconds=10)))
         return made[-1]
 
     yield connect_to

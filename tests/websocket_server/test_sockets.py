@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.client
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -95,17 +96,17 @@ def test_a_request_line_without_end_is_refused(relay: RelayServer) -> None:
 
 @pytest.mark.slow
 def test_one_address_takes_only_so_many_connections(start_relay: StartRelay) -> None:
-    relay = start_relay(sessions_per_address=1)
+    relay = start_relay(sessions_per_address=1, request_seconds=60)
     most = Settings(sessions_per_address=1).connections_per_address
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(RawSocket(relay.port, upgrade=False)) for _ in range(2 * most)]
         began = time.monotonic()
         for client in clients[-most:]:
             assert client.read_all() == b""
-        assert time.monotonic() - began < 4, "at once, and not after the 5 s that a request may take"
+        assert time.monotonic() - began < 20, "at once, and not after the 60 s that a request may take"
         assert relay.descriptors() < 2 * most
         assert get(f"{relay.url}/healthz")[0] == 0
-    wait_until(lambda: get(f"{relay.url}/healthz")[0] == 200, 3, "room again")
+    wait_until(lambda: get(f"{relay.url}/healthz")[0] == 200, what="room again")
 
 
 @pytest.mark.slow
@@ -117,8 +118,13 @@ def test_connections_of_a_trusted_proxy_are_not_counted(start_relay: StartRelay)
         assert get(f"{relay.url}/healthz")[0] == 200
 
 
+def reset(client: RawSocket) -> None:
+    """Let closing it end the connection with a reset, and without a word."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+
 def test_requests_that_are_none_write_no_log(start_relay: StartRelay) -> None:
-    relay = start_relay()
+    relay = start_relay(request_seconds=1)
     assert relay.log is not None
     before = relay.log.read_bytes()
     for request in (
@@ -127,10 +133,28 @@ def test_requests_that_are_none_write_no_log(start_relay: StartRelay) -> None:
         b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a..b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: " + b"a" * 64 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: never ended",
     ):
         with RawSocket(relay.port, upgrade=False) as client:
             client.send(request)
             assert client.read_all().startswith(b"HTTP/1.1 400"), request
+    with RawSocket(relay.port, upgrade=False) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: broken off")
+        assert client.socket.recv(12) == b"HTTP/1.1 404"
+        reset(client)
+    assert get(f"{relay.url}/healthz")[0] == 200
+    assert relay.log.read_bytes() == before
+
+
+def test_who_does_not_take_its_answers_is_cut_off(start_relay: StartRelay) -> None:
+    relay = start_relay(request_seconds=1)
+    assert relay.log is not None
+    before = relay.log.read_bytes()
+    with RawSocket(relay.port, upgrade=False, receive_buffer=4096) as client:
+        reset_came = select.poll()
+        reset_came.register(client.socket, 0)  # for a hang-up, of which is told in any case, also after `send` met it
+        client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
+        wait_until(lambda: bool(reset_came.poll(0)), what="a reset")
     assert relay.log.read_bytes() == before
 
 
@@ -190,7 +214,7 @@ def test_violations_leave_nothing_behind(relay: RelayServer) -> None:
     for _ in range(3):
         attack()
     assert relay.resident_bytes() - before <= 2 * MIB
-    assert relay.metric("faceswap_relay_sessions") == 0
+    wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, what="no session")
 
 
 @pytest.mark.parametrize(
@@ -207,17 +231,22 @@ def test_messages_that_the_contract_does_not_know_close_with_1002(
     assert page.texts[-1] == {"type": "bye", "code": code, "reason": page.texts[-2]["message"]}
 
 
-def test_no_hello_in_time(open_page: Callable[[], Page]) -> None:
+def test_no_hello_in_time(start_relay: StartRelay) -> None:
+    relay = start_relay(hello_seconds=1, stats_seconds=0.5)
     began = time.monotonic()
-    assert open_page().close_code() == 4001
-    assert 0.9 < time.monotonic() - began < 4
+    with Page(relay.address) as page:
+        assert page.close_code() == 4001
+    assert time.monotonic() - began > 0.9
 
 
-def test_idle(open_page: Callable[[], Page], signer: Signer) -> None:
-    page = open_page()
-    page.begin(signer.token())
-    page.swap()
-    assert page.close_code() == 4002
+def test_idle(start_relay: StartRelay, predictor: PredictionServer, signer: Signer) -> None:
+    relay = start_relay(predictor, idle_seconds=3, stats_seconds=0.5)
+    with Page(relay.address) as page:
+        page.begin(signer.token())
+        page.swap()
+        swapped = time.monotonic()
+        assert page.close_code() == 4002
+    assert time.monotonic() - swapped > 2
 
 
 def test_pings_are_answered_and_the_page_may_say_goodbye(relay: RelayServer) -> None:
@@ -233,7 +262,7 @@ def test_a_request_that_comes_byte_by_byte_is_cut_off(start_relay: StartRelay) -
     with RawSocket(relay.port, upgrade=False) as client:
         began = time.monotonic()
         closed = False
-        while not closed and time.monotonic() - began < 5:
+        while not closed and time.monotonic() - began < 20:
             client.send(b"G")
             client.socket.settimeout(0.2)
             try:
@@ -244,7 +273,7 @@ def test_a_request_that_comes_byte_by_byte_is_cut_off(start_relay: StartRelay) -
                 closed = True
         assert closed
     with RawSocket(relay.port, upgrade=False) as client:  # and one that never comes
-        assert client.seconds_until_closed() < 4
+        assert client.seconds_until_closed() < 20
 
 
 @pytest.mark.slow
@@ -258,7 +287,7 @@ def test_silent_and_dribbling_peers_are_closed(start_relay: StartRelay, signer: 
         began = time.monotonic()
         dribbling.socket.settimeout(0.1)
         data, position = b"", 0
-        while time.monotonic() - began < 8:
+        while time.monotonic() - began < 20:
             dribbling.send(whole[position : position + 1])
             position += 1
             try:
@@ -270,20 +299,20 @@ def test_silent_and_dribbling_peers_are_closed(start_relay: StartRelay, signer: 
             if not chunk:
                 break
             data += chunk
-        assert 1.5 < time.monotonic() - began < 7
+        assert 1.5 < time.monotonic() - began < 19
         silent_data = silent.read_all()
         assert b"\x89\x00" in silent_data, "it should have been pinged"
         assert half.close_code() == 4002
-    wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, 5)
+    wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0)
 
 
 @pytest.mark.slow
 def test_a_page_that_answers_pings_lives_on(start_relay: StartRelay, signer: Signer) -> None:
-    relay = start_relay(ping_seconds=0.3, dead_seconds=1, stats_seconds=0.1)
+    relay = start_relay(ping_seconds=0.3, dead_seconds=3, stats_seconds=0.1)
     with Page(relay.address) as page:
         page.begin(signer.token())
         began = time.monotonic()
-        while time.monotonic() - began < 2.5:
+        while time.monotonic() - began < 7:
             page.text("stats")  # websockets answers pings by itself
 
 
@@ -320,7 +349,7 @@ def test_a_slow_reader_that_never_reads_is_cut_off(
             header = bytes([1, 1, 0, 0]) + sequence.to_bytes(4, "little") + bytes(8)
             slow.send(frame(BINARY, header + JPEG + bytes(200_000)))
             time.sleep(0.1)
-        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, 8)
+        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0)
     assert relay.metric('faceswap_relay_sessions_ended_total{code="4006"}') == 1
 
 
@@ -336,6 +365,6 @@ def test_too_many_messages(start_relay: StartRelay, signer: Signer) -> None:
 def test_an_aborted_connection_is_forgotten(relay: RelayServer, signer: Signer) -> None:
     with RawSocket(relay.port) as client:
         client.send(frame(TEXT, hello(signer.token()).encode()))
-        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 1, 3)
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0, 3)
+        wait_until(lambda: relay.metric("faceswap_relay_sessions") == 1)
+        reset(client)
+    wait_until(lambda: relay.metric("faceswap_relay_sessions") == 0)

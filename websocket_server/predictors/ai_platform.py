@@ -33,7 +33,7 @@ class AiPlatformPredictor:
             made.headers["traceparent"] = request.traceparent
             return made
 
-        return prediction_of_answer(self._api.execute(call), self.name)
+        return prediction_of_answer(self._api.execute(call))
 
     def ready(self) -> bool:
         """See `Predictor.ready`."""

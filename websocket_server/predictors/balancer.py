@@ -17,7 +17,7 @@ import gevent
 from gevent import getcurrent
 from gevent.event import Event
 
-from errors import PredictionRefused, PredictionUnavailable
+from errors import PredictionBusy, PredictionLate, PredictionRefused, PredictionUnavailable
 from predictors.base import Prediction, PredictionRequest, Predictor
 from predictors.breaker import Circuit, CircuitBreaker
 from settings import Settings
@@ -40,6 +40,8 @@ class Backend:
         self.warm: set[tuple[str, str]] = set()
         """Identities, with the engine asked for, that it has answered a frame of: those need no loading."""
         self.outstanding = 0
+        self.taken = 0
+        """When it was given a frame last, counted in frames of the balancer."""
         self.answered = 0
         self.failed = 0
         self.concurrency = settings.predict_concurrency
@@ -59,7 +61,7 @@ class Backend:
 
 
 class Balancer:
-    """Predicts frames on the backend that has the fewest under way.
+    """Predicts frames on the backend that has the fewest under way, of several such the one that has waited longest.
 
     A greenlet has one frame under way at a time: that is how the breakers tell them apart.
     """
@@ -70,6 +72,7 @@ class Balancer:
         self._cold_seconds = settings.longest_predict_seconds
         self._probe_seconds = settings.probe_seconds
         self._waiting: deque[Event] = deque()
+        self._taken = 0
 
     @property
     def available(self) -> bool:
@@ -94,13 +97,12 @@ class Balancer:
         while True:
             backend = None if must_queue else self._least_outstanding()
             if backend is not None:
-                backend.outstanding += 1
-                backend.breaker.begin(getcurrent(), monotonic())
+                self._take(backend)
                 return backend
             if not self.available:
                 raise PredictionUnavailable("No prediction server answers. The relay keeps trying.")
             if not self._wait(deadline - monotonic()):
-                raise PredictionUnavailable("The prediction servers are busy. The relay keeps trying.")
+                raise PredictionBusy("The prediction servers are busy. The relay keeps trying.")
             must_queue = False
 
     def _wait(self, seconds: float) -> bool:
@@ -125,7 +127,12 @@ class Balancer:
         # A half-open circuit goes first: only a frame can close it, and should it fail, another backend gets that
         # frame.
         free = [backend for backend in self.backends if backend.has_room and backend is not apart_from]
-        return min(free, key=lambda each: (each.circuit is Circuit.CLOSED, each.outstanding), default=None)
+        return min(free, key=lambda each: (each.circuit is Circuit.CLOSED, each.outstanding, each.taken), default=None)
+
+    def _take(self, backend: Backend) -> None:
+        self._taken += 1
+        backend.outstanding, backend.taken = backend.outstanding + 1, self._taken
+        backend.breaker.begin(getcurrent(), monotonic())
 
     def _release(self, backend: Backend) -> None:
         backend.outstanding -= 1
@@ -143,8 +150,7 @@ class Balancer:
             other = self._least_outstanding(apart_from=backend)
             if other is None or not still_newest():
                 raise
-        other.outstanding += 1
-        other.breaker.begin(getcurrent(), monotonic())
+        self._take(other)
         try:
             return self._attempt(other, request)
         finally:
@@ -158,9 +164,9 @@ class Balancer:
             with gevent.Timeout(seconds, False):  # type: ignore[arg-type]  # False: it only ends the block
                 prediction = backend.predictor.predict(request)
             if prediction is None:
-                raise PredictionUnavailable(f"No prediction within {seconds:g} s. The relay keeps trying.")
-        except PredictionUnavailable:
-            self._failed(backend)
+                raise PredictionLate(f"No prediction within {seconds:g} s. The relay keeps trying.")
+        except PredictionUnavailable as error:
+            self._failed(backend, error)
             raise
         except PredictionRefused:
             self._succeeded(backend)  # it answered; the frame was at fault
@@ -178,12 +184,12 @@ class Balancer:
         backend.answered += 1
         backend.breaker.succeed()
 
-    def _failed(self, backend: Backend) -> None:
+    def _failed(self, backend: Backend, error: PredictionUnavailable) -> None:
         before = backend.circuit
         backend.failed += 1
         backend.breaker.fail(getcurrent(), monotonic())
         if before is not Circuit.OPEN and backend.circuit is Circuit.OPEN:
-            log.warning("prediction server %s fails; left alone for a while", backend.name)
+            log.warning("prediction server %s fails; left alone for a while: %s", backend.name, error)
 
     def probe_forever(self, backend: Backend) -> None:
         """Look at `/readyz` again and again: a server that is down is found before a frame finds it, and one that is

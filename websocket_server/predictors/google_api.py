@@ -30,7 +30,7 @@ from google_auth_httplib2 import AuthorizedHttp, Request
 from googleapiclient import discovery
 from googleapiclient.errors import Error, HttpError
 
-from errors import PredictionRefused, PredictionUnavailable
+from errors import PredictionBusy, PredictionLate, PredictionRefused, PredictionUnavailable
 from predictors.raw import refusal_of
 
 log = logging.getLogger("relay")
@@ -124,7 +124,7 @@ class GoogleApi:
         Raises PredictionRefused or PredictionUnavailable, as `Predictor.predict`.
         """
         if self._is_paused:
-            raise PredictionUnavailable(f"{self.name} asked to be left alone for a while.")
+            raise PredictionBusy("The prediction service asked to be left alone for a while.")
         try:
             self._connect()
             call = make_call(self._service)
@@ -139,9 +139,9 @@ class GoogleApi:
         except HttpError as error:
             raise self._refusal(error) from None
         except TimeoutError:
-            raise PredictionUnavailable(f"{self.name} did not answer in time.") from None
+            raise PredictionLate("The prediction service did not answer in time.") from None
         except CLIENT_FAULTS as error:
-            raise PredictionUnavailable(f"{self.name} gave no answer ({type(error).__name__}).") from None
+            raise PredictionUnavailable(f"The prediction service gave no answer ({type(error).__name__}).") from None
 
     def _connect(self) -> None:
         """Find the credentials and read Google's service description, once."""
@@ -206,7 +206,7 @@ class GoogleApi:
         refusal = refusal_of(status, error.content)
         if isinstance(refusal, PredictionRefused) and status not in FRAME_FAULTS and not _is_the_tiers(error.content):
             # Google's own word, about credentials, permission or the endpoint: no fault of the session's.
-            return PredictionUnavailable(f"{self.name} answered {status}: see docs/deploying.md.")
+            return PredictionUnavailable(f"The prediction service answered {status}: see docs/deploying.md.")
         return refusal
 
     @property

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from urllib.parse import quote, urlsplit
 
-from errors import PredictionUnavailable
+import gevent
+
+from errors import PredictionLate, PredictionUnavailable
 from predictors.base import Prediction, PredictionRequest
 from predictors.http1 import Answer, BadAnswer, HttpConnection, head
 from predictors.raw import CONTENT_TYPE, prediction_of_raw, raw_body, refusal_of
@@ -23,13 +26,18 @@ class HttpPredictor:
 
     def __init__(self, address: str, seconds: float) -> None:
         parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+        except ValueError:  # no name, or no port, that there can be
+            host, port = "", None
+        if parts.scheme not in ("http", "https") or not host:
             raise SystemExit(
                 f"FACESWAP_PREDICTORS: expected addresses like http://127.0.0.1:8002, received {address!r}."
             )
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
-        self._authority = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+        self._host, self._port = host, port or (443 if self._tls else 80)
+        named = f"[{host}]" if ":" in host else host
+        self._authority = named if port is None else f"{named}:{port}"
         self.name = f"{parts.scheme}://{self._authority}"
         self._path = parts.path.rstrip("/")
         self._seconds = seconds
@@ -51,7 +59,7 @@ class HttpPredictor:
         answer = self._post(b"".join((request_head, *body)))
         if answer.status != 200:
             raise refusal_of(answer.status, answer.body)
-        return prediction_of_raw(answer.content_type, answer.body, self.name)
+        return prediction_of_raw(answer.content_type, answer.body)
 
     def _post(self, request: bytes) -> Answer:
         if self._idle:
@@ -61,15 +69,17 @@ class HttpPredictor:
                     raise BadAnswer("expected no answer before the request")
                 return self._exchange(connection, request)
             except TimeoutError:
-                raise PredictionUnavailable(f"{self.name} did not answer in time.") from None
+                raise PredictionLate("The prediction service did not answer in time.") from None
             except (OSError, BadAnswer):
                 # The server may have closed it while it was idle, which says nothing about a fresh one.
                 connection.close()
                 self.close()
         try:
             return self._exchange(self._connect(self._seconds), request)
-        except (OSError, BadAnswer) as error:
-            raise PredictionUnavailable(f"{self.name} cannot be reached ({type(error).__name__}).") from None
+        except TimeoutError:
+            raise PredictionLate("The prediction service did not answer in time.") from None
+        except (OSError, BadAnswer):
+            raise PredictionUnavailable("The prediction service cannot be reached. The relay keeps trying.") from None
 
     def _exchange(self, connection: HttpConnection, request: bytes) -> Answer:
         try:
@@ -90,15 +100,12 @@ class HttpPredictor:
         """Whether `/readyz` answers 200."""
         request = head("GET", self._path + READY_PATH, self._authority, {"Connection": "close"})
         try:
-            connection = self._connect(READY_SECONDS)
-        except OSError:
-            return False
-        try:
-            return connection.exchange(request).status == 200
+            # A connection's own bound is that of each read, of which a slow answer may take thousands.
+            in_time = gevent.Timeout(READY_SECONDS, TimeoutError("no answer in time"))
+            with in_time, contextlib.closing(self._connect(READY_SECONDS)) as connection:
+                return connection.exchange(request).status == 200
         except (OSError, BadAnswer):
             return False
-        finally:
-            connection.close()
 
     def close(self) -> None:
         """Close idle connections."""

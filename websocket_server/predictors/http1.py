@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 8 << 20
+MAX_LENGTH_DIGITS = 20
+"""Python reads no number of thousands."""
 RECEIVE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 256 * 1024
 """So that a frame leaves in one system call; the kernel begins with 16 KiB."""
@@ -130,6 +132,6 @@ def _content_length(headers: Mapping[str, str]) -> int:
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
         raise BadAnswer("expected an answer that says its Content-Length")
-    if int(length) > MAX_BODY_BYTES:
+    if len(length) > MAX_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
         raise BadAnswer(f"expected a body of at most {MAX_BODY_BYTES} bytes")
     return int(length)

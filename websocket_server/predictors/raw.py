@@ -27,8 +27,8 @@ def raw_body(request: PredictionRequest) -> tuple[bytes, bytes, bytes]:
     return JSON_LENGTH.pack(len(instance)), instance, request.image
 
 
-def prediction_of_raw(content_type: str, body: bytes, name: str) -> Prediction:
-    """The answer in a body of `content_type` (without parameters) from the server `name`.
+def prediction_of_raw(content_type: str, body: bytes) -> Prediction:
+    """The answer in a body of `content_type` (without parameters).
 
     Raises PredictionUnavailable for what is not an answer of the contract: it is not shown.
     """
@@ -41,13 +41,13 @@ def prediction_of_raw(content_type: str, body: bytes, name: str) -> Prediction:
             raise ValueError("the answer is shorter than it says, or tells more than a prediction has to tell")
         return prediction_of(decode_json(body[JSON_LENGTH.size : start].decode()), body[start:])
     except (ValueError, OverflowError, struct.error):
-        raise PredictionUnavailable(f"{name} gave an answer that cannot be read.") from None
+        raise PredictionUnavailable("The prediction service gave an answer that cannot be read.") from None
 
 
 def refusal_of(status: int, answer: bytes) -> PredictionRefused | PredictionUnavailable:
     """What an answer that is not 200 means."""
     if not 400 <= status < 500 or status in RETRYABLE_REFUSALS:
-        return PredictionUnavailable(f"The prediction server answered {status}.")
+        return PredictionUnavailable(f"The prediction service answered {status}.")
     type_, message = "refused", f"The prediction service answered {status}."
     try:
         error = decode_json(answer.decode())["error"]

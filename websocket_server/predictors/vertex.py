@@ -37,7 +37,7 @@ class VertexPredictor:
             made.headers["traceparent"] = request.traceparent
             return made
 
-        return prediction_of_answer(self._api.execute(call), self.name)
+        return prediction_of_answer(self._api.execute(call))
 
     def _raw_predict(self, request: PredictionRequest) -> Prediction:
         body = b"".join(raw_body(request))
@@ -55,7 +55,7 @@ class VertexPredictor:
 
     def _read(self, response: Any, content: bytes) -> Prediction:
         content_type = response.get("content-type", "").partition(";")[0].strip().lower()
-        return prediction_of_raw(content_type, content, self.name)
+        return prediction_of_raw(content_type, content)
 
     def ready(self) -> bool:
         """See `Predictor.ready`."""
