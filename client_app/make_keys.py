@@ -59,6 +59,8 @@ def add_secrets(env_file: Path) -> None:
         made["FACESWAP_SIGNING_KEY"], made["FACESWAP_VERIFY_KEY"] = signing_pair()
     if "FACESWAP_WATERMARK_KEY" not in present:
         made["FACESWAP_WATERMARK_KEY"] = secrets.token_urlsafe(32)
+    if "FACESWAP_STORE_KEY" not in present:
+        made["FACESWAP_STORE_KEY"] = secrets.token_urlsafe(32)
     separator = "" if before.endswith("\n") or not before else "\n"
     added = "".join(f"{name}={value}\n" for name, value in made.items())
     write_whole(file, f"{before}{separator}{added}".encode())

@@ -1,7 +1,8 @@
-"""How much visitors who are not logged in may use: sessions an hour and minutes a day, of each and of an address.
+"""How much visitors who are not logged in may use: sessions an hour and minutes a day, of each and of an address, and
+how many faces an address may have enrolled.
 
-A session's minutes are those that its tokens cover. Requests that arrive together may pass together: as many as the
-server has threads.
+A session's minutes are those that its tokens cover. Sessions that are asked for together may pass together: as many as
+the server has threads. Faces may not (`identities.enrolment`).
 """
 
 from __future__ import annotations
@@ -37,15 +38,22 @@ def token_limits() -> dict[str, int]:
     return {name: held[f"session_{name}"] for name in ("fps", "pixels", "minutes")}
 
 
+def counted_address(request: HttpRequest) -> str:
+    """What the address of who is not logged in is counted by: a keyed hash; "" for who is."""
+    if request.user.is_authenticated:
+        return ""
+    return salted_hmac(SALT, address_of(request), algorithm="sha256").hexdigest()
+
+
 def grant(request: HttpRequest, visitor: str, session: str, seconds: int = SESSION_SECONDS) -> None:
     """Count a new session whose token lasts `seconds`, the next token of a running one, or a call (0 seconds).
 
     Raises TooMuch for whom a limit is reached; nothing is counted then, nor for visitors who are logged in.
     """
-    if request.user.is_authenticated:
+    address = counted_address(request)
+    if not address:
         return
     now = timezone.now()
-    address = salted_hmac(SALT, address_of(request), algorithm="sha256").hexdigest()
     running = Grant.objects.filter(pk=session).first()
     held = limits()
     for field, value in zip(COUNTED, (visitor, address), strict=True):

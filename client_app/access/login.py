@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from facedetect.errors import NotLoggedIn, TooMuch
-from facedetect.views import error_response
+from facedetect.telling import error_response
 
 
 class LoginRequired(LoginRequiredMiddleware):

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 MOST = 100_000_000
 """No limit can be set higher."""
@@ -15,12 +16,16 @@ MOST = 100_000_000
 class TermsAcceptance(models.Model):
     """A visitor accepted one version of the terms."""
 
-    visitor: models.CharField[str, str] = models.CharField(max_length=32)
-    version: models.CharField[str, str] = models.CharField(max_length=16)
-    document: models.CharField[str, str] = models.CharField(max_length=64, help_text="SHA-256 of the terms' text")
-    at: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True, db_index=True)
+    visitor: models.CharField[str, str] = models.CharField(_("visitor"), max_length=32)
+    version: models.CharField[str, str] = models.CharField(_("version"), max_length=16)
+    document: models.CharField[str, str] = models.CharField(
+        _("document"), max_length=64, help_text=_("SHA-256 of the terms' text")
+    )
+    at: models.DateTimeField[datetime, datetime] = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
 
     class Meta:
+        verbose_name = _("acceptance of the terms")
+        verbose_name_plural = _("acceptances of the terms")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["visitor", "version"], name="one_acceptance_of_each_version")
         ]
@@ -57,20 +62,25 @@ class Limit(models.Model):
     class Name(models.TextChoices):
         """Fields of `configuration.Settings`."""
 
-        VISITOR_SESSIONS_PER_HOUR = "visitor_sessions_per_hour"
-        VISITOR_MINUTES_PER_DAY = "visitor_minutes_per_day"
-        ADDRESS_SESSIONS_PER_HOUR = "address_sessions_per_hour"
-        ADDRESS_MINUTES_PER_DAY = "address_minutes_per_day"
-        SESSION_FPS = "session_fps"
-        SESSION_PIXELS = "session_pixels"
-        SESSION_MINUTES = "session_minutes"
+        VISITOR_SESSIONS_PER_HOUR = "visitor_sessions_per_hour", _("sessions and pictures of a visitor, an hour")
+        VISITOR_MINUTES_PER_DAY = "visitor_minutes_per_day", _("minutes of a visitor's sessions, a day")
+        ADDRESS_SESSIONS_PER_HOUR = "address_sessions_per_hour", _("sessions and pictures of an address, an hour")
+        ADDRESS_MINUTES_PER_DAY = "address_minutes_per_day", _("minutes of an address's sessions, a day")
+        ADDRESS_IDENTITIES = "address_identities", _("enrolled faces of an address")
+        SESSION_FPS = "session_fps", _("frames a second of a session")
+        SESSION_PIXELS = "session_pixels", _("pixels of a session's frame")
+        SESSION_MINUTES = "session_minutes", _("minutes of a session")
 
-    name: models.CharField[str, str] = models.CharField(primary_key=True, max_length=32, choices=Name.choices)
+    name: models.CharField[str, str] = models.CharField(
+        _("limit"), primary_key=True, max_length=32, choices=Name.choices
+    )
     value: models.PositiveIntegerField[int | None, int | None] = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST)]
+        _("value"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MOST)]
     )
 
     class Meta:
+        verbose_name = _("limit")
+        verbose_name_plural = _("limits")
         ordering: ClassVar[list[str]] = ["name"]
 
     def __str__(self) -> str:

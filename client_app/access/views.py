@@ -6,13 +6,13 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from access.terms import SENTENCES, VERSION
 
 
 @login_not_required
-@require_GET
+@require_safe
 @never_cache
 def terms(request: HttpRequest) -> HttpResponseBase:
     """The page."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from audit.models import AuditEntry
 from facedetect.errors import Unavailable
@@ -51,27 +53,24 @@ def record(
 ) -> AuditEntry:
     """Append an entry. Raises DatabaseError or Unavailable where it cannot: what is not logged must not happen."""
     key = read_private_key(settings.FACESWAP.signing_key)
-    for _ in range(MOST_TRIES):
-        last = AuditEntry.objects.order_by("-number").values_list("number", "hash").first()
-        number, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
-        entry = AuditEntry(
-            number=number,
-            at_ms=time.time_ns() // 1_000_000,
-            event=event,
-            session=session,
-            identity=identity,
-            consent_hash=consent_hash,
-            details=details or {},
-            previous=previous,
-        )
-        entry.hash = hash_of(entry)
-        entry.signature = key.sign(bytes.fromhex(entry.hash)).hex()
-        try:
-            with transaction.atomic():
-                entry.save()
+    for _try in range(MOST_TRIES):
+        with suppress(IntegrityError), transaction.atomic():
+            last = AuditEntry.objects.order_by("-number").values_list("number", "hash").first()
+            number, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
+            entry = AuditEntry(
+                number=number,
+                at_ms=time.time_ns() // 1_000_000,
+                event=event,
+                session=session,
+                identity=identity,
+                consent_hash=consent_hash,
+                details=details or {},
+                previous=previous,
+            )
+            entry.hash = hash_of(entry)
+            entry.signature = key.sign(bytes.fromhex(entry.hash)).hex()
+            entry.save()
             return entry
-        except IntegrityError:
-            continue
     raise Unavailable(_("Too many things are being logged at once. Try again in a moment."))
 
 

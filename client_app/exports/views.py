@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_POST
 
+from access import limits
 from audit.chain import record
 from audit.models import AuditEntry
 from exports import certificate, findings, provenance
@@ -30,17 +32,21 @@ from facedetect.errors import BadRequest, FileTooLarge, NotAllowed, Unavailable,
 from facedetect.gallery import Card
 from facedetect.operator import Operator
 from facedetect.signing import session_of
-from facedetect.views import NO_IDENTITY, identities_of, offered, tells_errors
+from facedetect.telling import tells_errors
+from facedetect.views import NO_IDENTITY, identities_of, offered
 from identities.trainings import trainer
-from identities.visitor import owned
+from identities.visitor import new_visitor, owned
 
 FACESWAP: Settings = settings.FACESWAP
 MOST_AT_A_TIME = 2
-"""Files in memory at a time, each up to `FACESWAP_EXPORT_BYTES`: the next ones are asked to come again."""
+"""Files that are signed at a time, each up to `FACESWAP_EXPORT_BYTES`, and as many that are verified: the next ones are
+asked to come again. Anybody may verify, and a film takes seconds: that must not keep anybody from signing."""
+LATE_SECONDS = 24 * 3600
+"""How long after its token a file of a session is still signed: the page keeps what could not be signed at once."""
 TOKEN_HEADER = "X-Faceswap-Session"  # noqa: S105 - a header's name
 IDENTITY_HEADER = "X-Faceswap-Identity"
 
-_places = threading.BoundedSemaphore(MOST_AT_A_TIME)
+_signing, _verifying = (threading.BoundedSemaphore(MOST_AT_A_TIME) for _place in range(2))
 
 
 @cache
@@ -54,10 +60,11 @@ def operator() -> Operator:
 
 
 @contextmanager
-def uploaded(request: HttpRequest) -> Iterator[tuple[bytes, str]]:
-    """The request's body, which is the file itself, and its media type. It is read in memory and never touches a disk.
+def uploaded(request: HttpRequest, places: threading.BoundedSemaphore) -> Iterator[tuple[bytes, str]]:
+    """The request's body, which is the file itself, and its media type. It is in memory already (`facedetect.bodies`),
+    and never touches a disk.
 
-    Raises FileTooLarge, UnsupportedFile, BadRequest, and Unavailable while others' files fill the memory.
+    Raises FileTooLarge, UnsupportedFile, BadRequest, and Unavailable while others' files are being looked at.
     """
     length = request.headers.get("Content-Length", "")
     if not length.isdecimal() or not int(length):
@@ -66,13 +73,13 @@ def uploaded(request: HttpRequest) -> Iterator[tuple[bytes, str]]:
         raise FileTooLarge(
             _("Expected a file of at most %(most)d MB. Choose a shorter one.") % {"most": FACESWAP.export_bytes >> 20}
         )
-    if not _places.acquire(blocking=False):
+    if not places.acquire(blocking=False):
         raise Unavailable(_("Too many files are being looked at. Try again in a moment."))
     try:
         data = request.read(int(length))
         yield data, provenance.media_type(data)
     finally:
-        _places.release()
+        places.release()
 
 
 def worn(request: HttpRequest) -> dict[str, Card]:
@@ -94,11 +101,11 @@ def worn(request: HttpRequest) -> dict[str, Card]:
 @tells_errors
 def sign(request: HttpRequest) -> HttpResponseBase:
     """A snapshot or recording in, the same file out, signed; only where its watermark is this session's."""
-    session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""))
+    session = session_of(FACESWAP, request.headers.get(TOKEN_HEADER, ""), LATE_SECONDS)
     if revocations.revoked("session", session):
         raise NotAllowed(_("This session has been revoked."))
     cards = worn(request)
-    with uploaded(request) as (data, media):
+    with uploaded(request, _signing) as (data, media):
         if not read_marks(operator(), data, media).belong_to(session):
             raise UnmarkedFile(
                 _("Expected a file made by this session; its watermark says otherwise, or cannot be read.")
@@ -125,7 +132,7 @@ def sign(request: HttpRequest) -> HttpResponseBase:
 
 
 @login_not_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @ensure_csrf_cookie
 @never_cache
 @tells_errors
@@ -133,8 +140,9 @@ def verify(request: HttpRequest) -> HttpResponseBase:
     """The public page where anybody learns what a file's marks say; a POST of the file answers with them, as JSON."""
     if request.method != "POST":
         return render(request, "exports/verify.html", {"most_bytes": FACESWAP.export_bytes})
+    limits.grant(request, new_visitor(), secrets.token_hex(16), seconds=0)  # an address asks as often as for pictures
     marks: Marks | None
-    with uploaded(request) as (data, media):
+    with uploaded(request, _verifying) as (data, media):
         found = provenance.read(data, media, signing_identity())
         try:
             marks = read_marks(operator(), data, media)

@@ -38,6 +38,9 @@ class Settings:
     """Every setting of the client. `help` in a field's metadata is its line in the README's table."""
 
     debug: bool = setting(True, "0 where others can reach it: keys must be set, HTTPS is required, errors stay private")
+    https: bool = setting(
+        True, "0 where `DEBUG` is 0 and the page is served over plain HTTP, in a network that you trust"
+    )
     secret_key: str = setting("", "Django's secret, 50 characters or more", secret=True)
     allowed_hosts: tuple[str, ...] = setting(("localhost", "127.0.0.1"), "names of this server, comma-separated")
     database_url: str = setting("sqlite:///client_app/db.sqlite3", "the database: sqlite or postgres", secret=True)
@@ -62,6 +65,7 @@ class Settings:
     visitor_minutes_per_day: int = setting(720, "most minutes of that visitor's sessions")
     address_sessions_per_hour: int = setting(240, "the same of one address (IPv6: one /64), whoever is behind it")
     address_minutes_per_day: int = setting(7200, "most minutes of that address's sessions")
+    address_identities: int = setting(32, "most enrolled faces of that address; one visitor has at most 8")
     session_fps: int = setting(30, "most frames a second of one session")
     session_pixels: int = setting(1280 * 720, "most pixels of a session's frame")
     session_minutes: int = setting(60, "longest session, in minutes")
@@ -98,7 +102,8 @@ def database(url: str) -> dict[str, Any]:
     if found.get("ENGINE") == "django.db.backends.sqlite3":
         if found["NAME"] != ":memory:":
             found["NAME"] = str(ROOT / found["NAME"])
-        return found
+        # A transaction writes from its first statement on: what it has counted is still so when it adds one more.
+        return {**found, "OPTIONS": {"transaction_mode": "IMMEDIATE", **found.get("OPTIONS", {})}}
     if found.get("ENGINE") != "django.db.backends.postgresql" or not found.get("NAME"):
         raise SystemExit(
             "DATABASE_URL cannot be read: expected sqlite:///FILE, or postgres://USER:PASSWORD@HOST/DATABASE with "

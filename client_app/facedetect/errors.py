@@ -2,18 +2,23 @@
 
 ClientError 500
 ├── BadRequest 400
+│   ├── NoSuchPage 404
 │   ├── UnknownIdentity 404
 │   ├── NoSuchEnrolment 404
+│   ├── WrongMethod 405
 │   ├── TrainingRuns 409
 │   ├── PictureTooLarge 413
+│   ├── FormTooLarge 413
 │   ├── FileTooLarge 413
 │   └── UnsupportedFile 415
 ├── RefusedPicture 422
 ├── PoorPicture 422
 ├── UnmarkedFile 422
 ├── NotLoggedIn 401
+├── SlowUpload 408
 ├── NotAllowed 403
-│   └── TermsNotAccepted 403
+│   ├── TermsNotAccepted 403
+│   └── TooManyIdentities 409
 ├── TooMuch 429
 └── Unavailable 503
 """
@@ -35,6 +40,20 @@ class BadRequest(ClientError):
 
     status = 400
     type = "bad_request"
+
+
+class NoSuchPage(BadRequest):
+    """There is nothing at this address."""
+
+    status = 404
+    type = "not_found"
+
+
+class WrongMethod(BadRequest):
+    """There is something at this address, for another method."""
+
+    status = 405
+    type = "method_not_allowed"
 
 
 class UnknownIdentity(BadRequest):
@@ -63,6 +82,13 @@ class PictureTooLarge(BadRequest):
 
     status = 413
     type = "picture_too_large"
+
+
+class FormTooLarge(BadRequest):
+    """More bytes than a form without files has."""
+
+    status = 413
+    type = "form_too_large"
 
 
 class FileTooLarge(BadRequest):
@@ -100,6 +126,13 @@ class UnmarkedFile(ClientError):
     type = "unmarked_file"
 
 
+class SlowUpload(ClientError):
+    """A request's body that did not come in time."""
+
+    status = 408
+    type = "slow_upload"
+
+
 class NotAllowed(ClientError):
     """A session, identity or request that has been revoked, or was never granted."""
 
@@ -111,6 +144,13 @@ class TermsNotAccepted(NotAllowed):
     """The visitor has not accepted the terms in force."""
 
     type = "terms_not_accepted"
+
+
+class TooManyIdentities(NotAllowed):
+    """As many enrolled faces as one visitor, or one address, may have."""
+
+    status = 409
+    type = "too_many_identities"
 
 
 class NotLoggedIn(ClientError):

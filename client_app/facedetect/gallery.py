@@ -58,6 +58,8 @@ def _read_card(path: Path) -> Card:
         raise ValueError(f"expected its folder's name as id, received {fields['id']!r}")
     if fields["kind"] not in KINDS or (fields["kind"] != "synthetic" and not fields["consent_hash"]):
         raise ValueError(f"expected a kind with its consent, received {fields['kind']!r}")
+    if fields.get("sealed"):
+        raise ValueError("expected plain files, received sealed ones: only the prediction service can open them")
     portrait = path.with_name(PORTRAIT_FILE)
     if not portrait.is_file():
         raise ValueError(f"expected {PORTRAIT_FILE} beside it")

@@ -9,16 +9,17 @@ from django.utils.translation import gettext_lazy
 
 from facedetect.configuration import Settings
 from facedetect.errors import Unavailable
+from facedetect.refusals import sentence_of
 from facedetect.signing import sign_operator
 
 NO_ANSWER = gettext_lazy("The face swapping service does not answer. Try again in a moment.")
 MAX_MESSAGE = 300
-TOLD = {"extra_missing", "face_model_missing", "too_many_trainings"}
-"""Error types of a service that answers and lacks something: its own sentence says what, and what to do."""
+TOLD = {"extra_missing", "face_model_missing", "store_key_missing", "too_many_trainings"}
+"""Error types of a service that answers and lacks something: the sentence says what, and what to do."""
 
 
 class Refusal(Exception):
-    """The service answered 4xx: its sentence, status and error type."""
+    """The service answered 4xx: the sentence for the visitor, its status and error type."""
 
     def __init__(self, message: str, status: int, type: str) -> None:
         super().__init__(message)
@@ -37,7 +38,7 @@ class Operator:
     def call(self, method: str, path: str, body: bytes = b"", media: str = "application/json") -> dict[str, Any]:
         """The answer's JSON object; empty for 204.
 
-        Raises Refusal for what the service cannot use, Unavailable where it lacks something (with its own sentence),
+        Raises Refusal for what the service cannot use, Unavailable where it lacks something (the sentence says what),
         does not answer or does not know us.
         """
         headers = {"Content-Type": media, "Authorization": f"Bearer {sign_operator(self._settings)}"}
@@ -50,7 +51,8 @@ class Operator:
             if answer.ok:
                 return dict(fields)
             error = fields["error"]
-            message, type_ = str(error["message"])[:MAX_MESSAGE], str(error.get("type", ""))
+            type_ = str(error.get("type", ""))
+            message = sentence_of(type_, str(error["message"])[:MAX_MESSAGE])
         except (requests.RequestException, ValueError, KeyError, TypeError):
             raise Unavailable(NO_ANSWER) from None
         if type_ in TOLD:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from facedetect.errors import PictureTooLarge, RefusedPicture, Unavailable
 from facedetect.operator import NO_ANSWER
+from facedetect.refusals import sentence_of
 
 CONTENT_TYPE = "application/x-faceswap"
 RAW_PREDICT_PATH = "/v1/projects/faceswap/locations/local/endpoints/live:rawPredict"
@@ -72,8 +73,9 @@ def _read(body: bytes) -> Prediction:
 
 def _refusal(answer: requests.Response) -> RefusedPicture | PictureTooLarge | Unavailable:
     try:
-        message = str(answer.json()["error"]["message"])[:300]
-    except (ValueError, KeyError, TypeError):
+        error = answer.json()["error"]
+        message = sentence_of(str(error.get("type", "")), str(error["message"])[:300])
+    except (ValueError, KeyError, TypeError, AttributeError):
         message = _("This picture cannot be used. Choose a JPEG, PNG or WebP photo.")
     if answer.status_code == 413:
         return PictureTooLarge(message)

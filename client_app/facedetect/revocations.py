@@ -15,8 +15,9 @@ from identities.models import Revocation
 LONGEST_WAIT_SECONDS = 25.0
 LOOK_SECONDS = 0.25
 """Between two looks at the database: a relay hears of a revocation within a second."""
-MOST_WAITING = 4
-"""Polls that may wait at a time, of gunicorn's eight threads; the next ones are answered at once."""
+MOST_WAITING = 2
+"""Polls that may wait at a time, of gunicorn's eight threads; the next ones are answered at once. Slow uploads hold as
+many as `bodies.MOST_SLOW`: some threads are left for everybody else."""
 MOST_ENTRIES = 1000
 
 _places = threading.BoundedSemaphore(MOST_WAITING)
@@ -58,6 +59,7 @@ def revoke(kind: Revocation.Kind, target: str) -> Revocation:
     }
     event, field = events[kind]
     with transaction.atomic():
-        revocation = Revocation.objects.create(kind=kind, target=target)
+        # The log first, whose writers wait for each other: else a higher cursor could be in the feed before a lower,
+        # and a relay that has heard of the higher never asks for the lower.
         record(event, identity=target if field == "identity" else "", session=target if field == "session" else "")
-    return revocation
+        return Revocation.objects.create(kind=kind, target=target)

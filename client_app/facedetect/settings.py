@@ -36,12 +36,14 @@ INSTALLED_APPS = [
     "audit",
 ]
 MIDDLEWARE = [
+    "facedetect.middleware.heads_alone",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "facedetect.middleware.permissions_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "facedetect.middleware.tell_refusals",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -125,12 +127,12 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "facedetect.views.csrf_failure"
+CSRF_FAILURE_VIEW = "facedetect.telling.csrf_failure"
 
 # A browser gives a page its camera only over HTTPS (or from this machine).
-if not DEBUG:
+if not DEBUG and FACESWAP.https:
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^revocations$"]  # what other services ask for
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = True
 if FACESWAP.behind_proxy or "GAE_ENV" in os.environ:
@@ -142,5 +144,10 @@ LOGGING = {
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"axes": {"level": "WARNING"}},  # who logs in is not logged
+    "loggers": {
+        "django": {"handlers": []},  # Django's own one would say again, while DEBUG is on, what the root's says
+        # Who asks by another name is told so; a traceback for each scanner would bury the rest.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "axes": {"level": "WARNING"},  # who logs in is not logged
+    },
 }

@@ -83,8 +83,8 @@ def sign_operator(settings: Settings) -> str:
     return _sign(settings, {"aud": [PREDICTION_AUDIENCE], "scope": "operator"}, OPERATOR_SECONDS)
 
 
-def session_of(settings: Settings, token: str) -> str:
-    """The session of a token that this server signed, not long ago. Raises NotAllowed."""
+def session_of(settings: Settings, token: str, grace_seconds: int = RENEWAL_GRACE_SECONDS) -> str:
+    """The session of a token that this server signed, and that ended not longer ago than that. Raises NotAllowed."""
     try:
         claims = jwt.decode(
             token,
@@ -92,9 +92,9 @@ def session_of(settings: Settings, token: str) -> str:
             algorithms=[ALGORITHM],
             audience=SESSION_AUDIENCES[0],
             issuer=ISSUER,
-            leeway=RENEWAL_GRACE_SECONDS,
+            leeway=grace_seconds,
             options={"require": ["iss", "aud", "iat", "exp", "sub"]},
         )
     except jwt.InvalidTokenError:
-        raise NotAllowed(_("This session cannot be renewed: start another one.")) from None
+        raise NotAllowed(_("This session has ended, or never began here: start another one.")) from None
     return str(claims["sub"])

@@ -9,6 +9,11 @@ from django.views.i18n import JavaScriptCatalog, set_language
 
 from facedetect import views
 
+handler400 = "facedetect.telling.unreadable"
+handler403 = "facedetect.telling.forbidden"
+handler404 = "facedetect.telling.no_such_page"
+handler500 = "facedetect.telling.failure"
+
 urlpatterns = [
     path("", views.studio, name="studio"),
     path("stage", views.stage, name="stage"),

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from access import acceptance, limits
 from access.terms import DOCUMENT
@@ -28,57 +25,22 @@ from audit.chain import record
 from audit.models import AuditEntry
 from facedetect import revocations, signing
 from facedetect.configuration import Settings
-from facedetect.errors import BadRequest, ClientError, NotAllowed, PictureTooLarge, Unavailable, UnknownIdentity
+from facedetect.errors import BadRequest, NotAllowed, Unavailable, UnknownIdentity
 from facedetect.gallery import Card, read_gallery
+from facedetect.pictures import uploaded_picture
 from facedetect.prediction import PredictionClient
+from facedetect.telling import tells_errors
 from identities.encryption import decrypt
-from identities.models import Identity
+from identities.models import Identity, Revocation
 from identities.trainings import trainer
 from identities.visitor import owned, remember
 
-LOG = logging.getLogger(__name__)
 FACESWAP: Settings = settings.FACESWAP
 SESSION_BYTES = 16
 PORTRAIT_CACHE_SECONDS = 3600
 NO_IDENTITY = gettext_lazy("The gallery has no identity “%(identity)s”. Reload the page, and choose another one.")
-TOO_LARGE = gettext_lazy("Expected a picture of at most %(most)d MB. Choose a smaller one.")
 ASSIGNMENTS = re.compile(r"[1-4]:[^:,]{1,64}(,[1-4]:[^:,]{1,64}){0,3}")
 """Of faces, by number, as an address says them."""
-
-View = Callable[..., HttpResponseBase]
-
-
-def tells_errors(view: View) -> View:
-    """A ClientError becomes its status and sentence: JSON, or a page for a form that a browser sent by itself."""
-
-    @wraps(view)
-    def handle(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            return view(request, *args, **kwargs)
-        except DatabaseError as error:
-            LOG.error("the database does not answer: %s", error)
-            return error_response(request, Unavailable(_("The database does not answer. Try again in a moment.")))
-        except ClientError as error:
-            return error_response(request, error)
-
-    return handle
-
-
-def error_response(request: HttpRequest, error: ClientError) -> HttpResponse:
-    response: HttpResponse
-    if request.headers.get("Accept", "").startswith("text/html"):
-        response = render(request, "studio/message.html", {"message": str(error)}, status=error.status)
-    else:
-        body = {"error": {"code": error.status, "type": error.type, "message": str(error)}}
-        response = JsonResponse(body, status=error.status)
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's view for a form without its CSRF token."""
-    return error_response(request, NotAllowed(_("This page is out of date, or cookies are blocked: reload it.")))
 
 
 def offered(request: HttpRequest) -> dict[str, Card]:
@@ -106,7 +68,7 @@ def identities_of(cards: dict[str, Card]) -> dict[str, str]:
     return {card.id: card.consent_hash for card in cards.values()}
 
 
-@require_GET
+@require_safe
 @ensure_csrf_cookie
 @never_cache
 @tells_errors
@@ -119,7 +81,7 @@ def studio(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@require_GET
+@require_safe
 @ensure_csrf_cookie
 @never_cache
 @tells_errors
@@ -140,7 +102,7 @@ def stage(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-@require_GET
+@require_safe
 @tells_errors
 def portrait(request: HttpRequest, identity: str) -> HttpResponseBase:
     """A card's picture."""
@@ -196,11 +158,7 @@ def prediction_client() -> PredictionClient:
 @tells_errors
 def image(request: HttpRequest) -> HttpResponseBase:
     """A picture in (`picture`, with the `identity` to put on), the swapped picture out, a JPEG."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > FACESWAP.picture_bytes:
-        raise PictureTooLarge(TOO_LARGE % {"most": FACESWAP.picture_bytes >> 20})
-    picture = request.FILES.get("picture")
-    if picture is None or not picture.size:
-        raise BadRequest(_("Expected a picture; received none. Choose a JPEG, PNG or WebP photo."))
+    picture, _media = uploaded_picture(request)
     cards, identity = offered(request), request.POST.get("identity", "")
     if identity not in cards:
         raise UnknownIdentity(NO_IDENTITY % {"identity": identity[:64]})
@@ -219,7 +177,7 @@ def image(request: HttpRequest) -> HttpResponseBase:
         details=details,
     )
     instance = {"session": token, "options": {"identity": identity, "faces": "largest", "on_failure": "blur"}}
-    answer = prediction_client().swap(picture.read(), instance)
+    answer = prediction_client().swap(picture, instance)
     if not answer.image:
         raise Unavailable(_("The face swapping service gave no picture. Try again in a moment."))
     response = HttpResponse(answer.image, content_type="image/jpeg")
@@ -230,7 +188,7 @@ def image(request: HttpRequest) -> HttpResponseBase:
 
 
 @login_not_required
-@require_GET
+@require_safe
 @never_cache
 @tells_errors
 def feed(request: HttpRequest) -> HttpResponseBase:
@@ -245,7 +203,7 @@ def feed(request: HttpRequest) -> HttpResponseBase:
 
 
 @login_not_required
-@require_GET
+@require_safe
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
     """The process answers."""
@@ -253,7 +211,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
     """Sessions can be started: the keys, the database and the gallery are there."""
@@ -263,7 +221,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     except Unavailable as error:
         lacking.append(str(error))
     try:
-        connection.ensure_connection()
+        Revocation.objects.exists()
     except DatabaseError:
         lacking.append("The database does not answer.")
     if not read_gallery(FACESWAP.gallery_folder):

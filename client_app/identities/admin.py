@@ -73,6 +73,9 @@ class ConsentAdmin(ReadOnlyAdmin):
     fields = ("subject", "identity", "document", "hash", "given", "expires")
     ordering = ("-given",)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Consent]:
+        return super().get_queryset(request).defer("identity__portrait")
+
 
 @admin.register(Training)
 class TrainingAdmin(ReadOnlyAdmin):
@@ -85,6 +88,9 @@ class TrainingAdmin(ReadOnlyAdmin):
     fields = ("identity", "owner", "training", "state", "progress", "judgement", "model", "started", "ended")
     ordering = ("-pk",)
     actions = ("cancel",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Training]:
+        return super().get_queryset(request).defer("identity__portrait")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return self.may_change(request)

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from facedetect.errors import UnknownIdentity
-from facedetect.views import tells_errors
+from facedetect.telling import tells_errors
 from identities.models import Identity
 from identities.trainings import trainer
 from identities.visitor import owned
@@ -24,7 +24,7 @@ def own(request: HttpRequest, identity: str) -> Identity:
     raise UnknownIdentity(_("You have no such face."))
 
 
-@require_GET
+@require_safe
 @never_cache
 @tells_errors
 def trainings(request: HttpRequest) -> HttpResponseBase:
@@ -53,7 +53,7 @@ def cancel(request: HttpRequest, identity: str) -> HttpResponseBase:
     return JsonResponse({"cancelled": identity})
 
 
-@require_GET
+@require_safe
 @tells_errors
 def preview(request: HttpRequest, identity: str) -> HttpResponseBase:
     """The sheet of faces that the training has not seen: for its owner, and kept by nobody."""

@@ -27,6 +27,7 @@ from audit.chain import record
 from audit.models import AuditEntry
 from facedetect.errors import BadRequest, TrainingRuns, Unavailable, UnknownIdentity
 from facedetect.operator import NO_ANSWER, Operator, Refusal
+from facedetect.refusals import sentence_of
 from identities.models import Identity, Training
 
 PATH = "/v1/trainings"
@@ -60,12 +61,12 @@ class Trainer:
         self._operator = operator
 
     def available(self) -> tuple[bool, str]:
-        """Whether the service can train; else its own sentence. Raises Unavailable where it does not answer."""
+        """Whether the service can train; else why not. Raises Unavailable where it does not answer."""
         try:
             told = self._operator.call("GET", PATH)
         except Refusal as refusal:
             return False, str(refusal)
-        return bool(told.get("available")), str(told.get("reason") or "")
+        return bool(told.get("available")), sentence_of(str(told.get("type")), str(told.get("reason") or ""))
 
     def start(self, identity: Identity) -> Told:
         """Raises TrainingRuns, Unavailable (with the service's sentence where it cannot train), BadRequest."""
@@ -125,7 +126,7 @@ class Trainer:
 
     def settle_all(self) -> int:
         """Take down how every training that has not ended stands; how many still run."""
-        for row in Training.objects.filter(ended=None).select_related("identity"):
+        for row in Training.objects.filter(ended=None).select_related("identity").defer("identity__portrait"):
             with suppress(Unavailable):
                 self.stands(row)
         return Training.objects.filter(ended=None).count()

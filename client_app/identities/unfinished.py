@@ -50,6 +50,8 @@ class UnfinishedPackages:
                     self._operator.call("DELETE", f"/v1/identities/{row.pk}")
                 except (Refusal, Unavailable) as error:
                     LOG.warning("the package of %s may be left at the prediction service: %s", row.pk, error)
+                    if isinstance(error, Unavailable):
+                        return  # each of the others would wait as long for no answer
                     continue
             self.end(row.pk)
 

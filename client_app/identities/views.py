@@ -6,17 +6,17 @@ import secrets
 from datetime import timedelta
 from functools import cache
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from access import limits
 from audit.chain import record
@@ -24,7 +24,9 @@ from audit.models import AuditEntry
 from facedetect.configuration import Settings
 from facedetect.errors import BadRequest, NotAllowed, PictureTooLarge, UnknownIdentity
 from facedetect.operator import Operator
-from facedetect.views import TOO_LARGE, tells_errors
+from facedetect.pictures import uploaded_picture
+from facedetect.telling import tells_errors
+from facedetect.text import JOINERS, LINES, check_text
 from identities.enrolment import TERMS, Enroller, Release
 from identities.models import Identity, RemovalRequest
 from identities.visitor import new_visitor, owned, remember, visitor_of
@@ -32,6 +34,8 @@ from identities.visitor import new_visitor, owned, remember, visitor_of
 FACESWAP: Settings = settings.FACESWAP
 FRAME_BYTES = 1 << 20
 REMOVAL_HOURS = 48
+MOST_CONTACT = 254
+"""Characters of an e-mail address that the database takes."""
 MOST_WORDS = 2000
 
 
@@ -40,22 +44,12 @@ def enroller() -> Enroller:
     return Enroller(FACESWAP, Operator(FACESWAP))
 
 
-def picture_of(request: HttpRequest) -> tuple[bytes, str]:
-    """The uploaded `picture` and its media type. Raises BadRequest, PictureTooLarge."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > FACESWAP.picture_bytes:
-        raise PictureTooLarge(TOO_LARGE % {"most": FACESWAP.picture_bytes >> 20})
-    picture = request.FILES.get("picture")
-    if picture is None or not picture.size:
-        raise BadRequest(_("Expected a picture; received none. Choose a JPEG, PNG or WebP photo."))
-    return picture.read(), picture.content_type or "application/octet-stream"
-
-
 def may_release(request: HttpRequest) -> bool:
     """Whether this visitor may add somebody else: a release's document is seen by nobody here."""
     return FACESWAP.anyone_releases or bool(getattr(request.user, "is_staff", False))
 
 
-@require_GET
+@require_safe
 @ensure_csrf_cookie
 @never_cache
 @tells_errors
@@ -77,13 +71,14 @@ def enrolments(request: HttpRequest) -> HttpResponseBase:
         raise NotAllowed(_("Only the operator's staff adds other people, by their release: add your own face."))
     visitor = visitor_of(request) or new_visitor()
     limits.grant(request, visitor, secrets.token_hex(16), seconds=0)  # as often as pictures: each looks at a face
-    name, (picture, media) = request.POST.get("name", ""), picture_of(request)
+    address, name = limits.counted_address(request), request.POST.get("name", "")
+    picture, media = uploaded_picture(request)
     if by_release:
         fields = (request.POST.get(field, "") for field in ("subject", "document", "expires"))
-        identity = enroller().release(visitor, name, picture, media, Release.read(*fields))
+        identity = enroller().release(visitor, address, name, picture, media, Release.read(*fields))
         response = JsonResponse({"identity": identity.pk}, status=201)
     else:
-        enrolment = enroller().start(visitor, name, picture, media)
+        enrolment = enroller().start(visitor, address, name, picture, media)
         challenges = enrolment.challenges.split()
         response = JsonResponse(
             {"enrolment": enrolment.pk, "challenges": len(challenges), "next": challenges[0]}, status=201
@@ -127,7 +122,7 @@ def revoke(request: HttpRequest, identity: str) -> HttpResponseBase:
 
 
 @login_not_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @ensure_csrf_cookie
 @never_cache
 @tells_errors
@@ -137,11 +132,13 @@ def removal(request: HttpRequest) -> HttpResponseBase:
         return render(request, "identities/removal.html", {"hours": REMOVAL_HOURS})
     contact, what = request.POST.get("contact", "").strip(), request.POST.get("what", "").strip()
     try:
-        validate_email(contact)
+        forms.EmailField(max_length=MOST_CONTACT).clean(contact)
     except ValidationError:
         raise BadRequest(_("Expected an e-mail address, for the answer.")) from None
+    check_text(contact)
     if not 0 < len(what) <= MOST_WORDS:
         raise BadRequest(_("Expected a description of the face, in at most 2000 characters."))
+    check_text(what, JOINERS + LINES)
     limits.grant(request, new_visitor(), secrets.token_hex(16), seconds=0)  # an address asks as often as for pictures
     due = timezone.now() + timedelta(hours=REMOVAL_HOURS)
     asked = RemovalRequest.objects.create(contact=contact, what=what, due=due)

@@ -25,10 +25,11 @@ def visitor_of(request: HttpRequest) -> str:
 
 
 def owned(request: HttpRequest) -> list[Identity]:
-    """The identities of this visitor that have not been revoked, the newest first."""
+    """The identities of this visitor that have not been revoked, the newest first; their pictures stay in the database
+    until somebody asks for one."""
     visitor = visitor_of(request)
     found = Identity.objects.filter(owner=visitor, revoked=None, consent__expires__gt=timezone.now())
-    return list(found.select_related("consent").order_by("-created")) if visitor else []
+    return list(found.select_related("consent").defer("portrait").order_by("-created")) if visitor else []
 
 
 def new_visitor() -> str:

@@ -6,7 +6,6 @@ import base64
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -19,10 +18,15 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.database import write_database
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 STOP_SECONDS = 10.0
 FORM = "application/x-www-form-urlencoded"
+WATERMARK_KEY = bytes(range(32))
+"""The same in every run: which pictures are misread, and few are, follows from the key."""
 
 
 def base64url(raw: bytes) -> str:
@@ -54,12 +58,6 @@ def running(
                 process.kill()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Visitor:
     """A browser's share of the conversation: cookies, the CSRF token, the terms accepted, a session."""
 
@@ -85,7 +83,7 @@ class Visitor:
         return self
 
     def post(self, path: str, body: bytes, media: str, **headers: str) -> requests.Response:
-        return self.http.post(self.address + path, body, headers={"Content-Type": media, **headers}, timeout=20)
+        return self.http.post(self.address + path, body, headers={"Content-Type": media, **headers}, timeout=90)
 
     def export(self, body: bytes, media: str, identity: str = "p1", token: str | None = None) -> requests.Response:
         headers = {"X-Faceswap-Session": self.token if token is None else token, "X-Faceswap-Identity": identity}
@@ -128,7 +126,7 @@ class Client:
 def served(folder: Path, **settings: str) -> Iterator[Client]:
     """The client by itself, by gunicorn, with a database of its own; nobody answers at the prediction service."""
     (folder / "tmp").mkdir()
-    key, watermark_key, port = Ed25519PrivateKey.generate(), secrets.token_bytes(32), free_port()
+    key, port = Ed25519PrivateKey.generate(), free_port()
     address = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
@@ -136,8 +134,10 @@ def served(folder: Path, **settings: str) -> Iterator[Client]:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "FACESWAP_SIGNING_KEY": base64url(key.private_bytes_raw()),
         "FACESWAP_VERIFY_KEY": base64url(key.public_key().public_bytes_raw()),
-        "FACESWAP_WATERMARK_KEY": base64url(watermark_key),
+        "FACESWAP_WATERMARK_KEY": base64url(WATERMARK_KEY),
+        "FACESWAP_STORE_KEY": base64url(secrets.token_bytes(32)),
         "FACESWAP_PREDICTION_URL": "http://127.0.0.1:9",
+        "FACESWAP_PREDICTION_SECONDS": "60",
         "FACESWAP_EXPORT_CERTIFICATE": str(folder / "c2pa"),
         "FACESWAP_IDENTITY_STORE": str(folder / "identities"),
         "FACESWAP_TRAININGS": str(folder / "trainings"),
@@ -146,8 +146,10 @@ def served(folder: Path, **settings: str) -> Iterator[Client]:
         "PYTHONDONTWRITEBYTECODE": "1",
         **settings,
     }
-    client = Client(address, folder, watermark_key, environment)
-    client.manage("migrate", "--verbosity=0")
+    client = Client(address, folder, WATERMARK_KEY, environment)
+    write_database(folder / "db.sqlite3")
+    if environment["DEBUG"] == "0":
+        client.manage("collectstatic", "--noinput", "--verbosity=0")
     gunicorn = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "--threads", "8", "--no-control-socket"]
     command = [*gunicorn, "facedetect.wsgi:application"]
     with running(command, ROOT / "client_app", environment, f"{address}/healthz"):

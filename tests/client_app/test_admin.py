@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,51 @@ def test_the_audit_log_says_whether_its_chain_holds(client: Client, staff: Staff
         assert 'id="chain" class="error">Entry 2 was edited' in page
     finally:
         sql(client, "UPDATE audit_auditentry SET details = ? WHERE number = 2", details)
+
+
+class Labels(HTMLParser):
+    """What a page calls its lists, columns, fields and filters; not what is in them."""
+
+    TAGS = frozenset({"h1", "h2", "caption", "th", "label", "summary", "option"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self._inside: list[bool] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag in self.TAGS:
+            self._inside.append("field-" not in (dict(attributes).get("class") or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.TAGS:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if any(self._inside) and re.search("[A-Za-z]{3}", data) and not re.search("[0-9]", data):
+            self.found.add(data.strip().removesuffix(":"))
+
+
+SAME_IN_GERMAN = {"Axes", "Filter", "Hash", "Name", "Person", "Training", "Trainings", "Version"}
+
+
+def test_the_admin_speaks_german(client: Client, staff: Staff, identity: str, training: Path) -> None:
+    ask_for_removal(client, "x")
+    number = int(sql(client, "SELECT max(id) FROM identities_removalrequest")[0][0])
+    started = int(sql(client, "SELECT max(id) FROM identities_training")[0][0])
+    pages = ["", *(f"{each}/" for each in LISTS), f"identities/identity/{identity}/change/"]
+    pages += [f"identities/removalrequest/{number}/change/", f"identities/training/{started}/change/"]
+    pages += ["audit/auditentry/1/change/", "identities/consent/1/change/"]
+
+    def labels(language: str) -> set[str]:
+        answers = [
+            staff.http.get(staff.address + page, headers={"Accept-Language": language}, timeout=20) for page in pages
+        ]
+        assert all(answer.ok for answer in answers)
+        return set[str]().union(*(Labels(answer.text).found for answer in answers))
+
+    english, german = labels("en"), labels("de")
+    assert {"Identities", "Requests for removal", "Clock"} <= english
+    assert {"Identitäten", "Bitten um Entfernung", "Frist"} <= german
+    assert english & german - SAME_IN_GERMAN == set()

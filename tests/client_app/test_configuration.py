@@ -53,26 +53,49 @@ def test_a_missing_driver_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         database("postgres://me:secret@db.example/swap")
 
 
-@needs_driver
-def test_without_its_server_the_client_starts_and_says_so(root: Path) -> None:
+@pytest.mark.parametrize("before", [None, 0o644], ids=["made anew", "made readable"])
+def test_a_sqlite_file_is_for_its_owner_alone(root: Path, tmp_path: Path, before: int | None) -> None:
+    file = tmp_path / "db.sqlite3"
+    if before is not None:
+        file.touch(before)
+    migrate = [sys.executable, "manage.py", "migrate", "access", "--verbosity=0"]
+    environment = {**os.environ, "DEBUG": "1", "DATABASE_URL": f"sqlite:///{file}"}
+    subprocess.run(migrate, cwd=root / "client_app", env=environment, check=True, timeout=60, umask=0o022)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def asked(root: Path, path: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Status and body of a GET, without a server; what was logged."""
     ask = (
-        "import django; django.setup(); from django.test import Client; answer = Client().get('/readyz');"
+        f"import django; django.setup(); from django.test import Client; answer = Client().get({path!r});"
         "print(answer.status_code, answer.content.decode())"
     )
-    environment = {
-        **os.environ,
-        "DEBUG": "1",
-        "DATABASE_URL": "postgres://me:secret@127.0.0.1:9/swap",
-        "DJANGO_SETTINGS_MODULE": "facedetect.settings",
-        "ALLOWED_HOSTS": "testserver",
-    }
-    ran = subprocess.run(
+    settings = {"DEBUG": "1", "DJANGO_SETTINGS_MODULE": "facedetect.settings", "ALLOWED_HOSTS": "testserver"}
+    return subprocess.run(
         [sys.executable, "-c", ask],
         cwd=root / "client_app",
-        env=environment,
+        env={**os.environ, **settings, **variables},
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_a_database_without_its_tables_is_not_ready(root: Path, tmp_path: Path) -> None:
+    ran = asked(root, "/readyz", DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    assert ran.stdout.startswith("503 ") and "The database does not answer." in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("debug", ["0", "1"])
+def test_a_warning_is_logged_once(root: Path, tmp_path: Path, debug: str) -> None:
+    keys = {"SECRET_KEY": "x" * 50, "FACESWAP_SIGNING_KEY": "x", "FACESWAP_HTTPS": "0"}
+    ran = asked(root, "/nothing", DEBUG=debug, DATABASE_URL=f"sqlite:///{tmp_path / 'db.sqlite3'}", **keys)
+    assert ran.stdout.startswith("404 "), ran.stderr
+    assert ran.stderr.count("Not Found: /nothing") == 1
+
+
+@needs_driver
+def test_without_its_server_the_client_starts_and_says_so(root: Path) -> None:
+    ran = asked(root, "/readyz", DATABASE_URL="postgres://me:secret@127.0.0.1:9/swap")
     assert ran.stdout.startswith("503 ") and "The database does not answer." in ran.stdout, ran.stderr
     assert "secret" not in ran.stdout + ran.stderr

@@ -29,6 +29,16 @@ def test_cards_are_read(tmp_path: Path) -> None:
         assert list(card.engines) == case["card"]["engines"]
 
 
+def test_a_sealed_package_is_left_out(tmp_path: Path) -> None:
+    """Its portrait is no picture to who lacks the key."""
+    (card,) = [case["card"] for case in CARDS["refused"] if case["card"].get("sealed")]
+    for folder, sealed in (("sealed", True), ("plain", False)):
+        (tmp_path / folder / "me").mkdir(parents=True)
+        (tmp_path / folder / "me" / CARD_FILE).write_text(json.dumps({**card, "sealed": sealed}), encoding="utf-8")
+        (tmp_path / folder / "me" / PORTRAIT_FILE).write_bytes(bytes.fromhex(CARDS["portrait"]))
+    assert read_gallery(tmp_path / "sealed") == {} and "me" in read_gallery(tmp_path / "plain")
+
+
 def test_ids() -> None:
     assert all(IDENTITY_ID.fullmatch(identity) for identity in CARDS["ids"]["valid"])
     assert not any(IDENTITY_ID.fullmatch(identity) for identity in CARDS["ids"]["invalid"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import sqlite3
 import subprocess
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -15,11 +19,18 @@ import jwt
 import pytest
 import requests
 
-from tests.client_app.conftest import Client, Visitor
+from tests.client_app.conftest import Client, Visitor, beside_prediction, served
 
 FORM = "application/x-www-form-urlencoded"
+JFIF = b"\xff\xd8\xff\xe0\x00\x10JFIF"
+"""How every JPEG of the prediction service begins, whose packages lie in the same folder."""
 MOST_FRAMES = 40
 """Far more than four challenges need."""
+MOST_CHECKED = 600
+"""Frames of one live check, as docs/safety.md says."""
+MOST_IDENTITIES = 8
+"""Of one visitor."""
+AT_ONCE = 14
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +59,7 @@ def enrol(visitor: Visitor, picture: bytes, **fields: str) -> requests.Response:
         f"{visitor.address}/enrolments",
         {"kind": "self", "name": "Me", "agreed": "yes", **fields},
         files={"picture": ("me.jpg", picture, "image/jpeg")},
-        timeout=30,
+        timeout=90,
     )
 
 
@@ -104,7 +115,9 @@ class TestSelf:
         portrait = f"{client.address}/gallery/{identity}/portrait.jpg"
         assert visitor.http.get(portrait, timeout=10).content == picture
         assert requests.get(portrait, timeout=10).status_code == 404
-        assert picture[200:300] not in (client.folder / "db.sqlite3").read_bytes(), "pictures are encrypted at rest"
+        for path in filter(Path.is_file, client.folder.rglob("*")):
+            kept = path.read_bytes()
+            assert picture[200:300] not in kept and JFIF not in kept, f"{path}: pictures are encrypted at rest"
 
         swapped = visitor.http.post(
             f"{client.address}/image",
@@ -194,7 +207,7 @@ class TestRelease:
         )
         with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
             database.execute(
-                "UPDATE identities_consent SET expires = '2026-01-01 00:00:00' "
+                "UPDATE identities_consent SET expires = '2020-01-01 00:00:00' "
                 "WHERE id = (SELECT consent_id FROM identities_identity WHERE id = ?)",
                 (ended,),
             )
@@ -206,6 +219,37 @@ class TestRelease:
         assert stored(client, "identities_unfinishedpackage") == []
         assert "Revoked 0" in client.manage("revoke_expired")
 
+    def test_faces_whose_consents_have_ended_do_not_wait_for_a_service_that_is_down(self, tmp_path: Path) -> None:
+        asked: list[socket.socket] = []
+
+        def answer_nothing() -> None:
+            with suppress(OSError):
+                while True:
+                    asked.append(service.accept()[0])
+                    asked[-1].close()
+
+        with socket.create_server(("127.0.0.1", 0)) as service, served(tmp_path) as client:
+            Thread(target=answer_nothing, daemon=True).start()
+            with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
+                for number in range(3):
+                    consent = (number, "Jo", "d", "t", "h", "2020-01-01 00:00:00", "2020-01-01 00:00:00")
+                    database.execute("INSERT INTO identities_consent VALUES (?, ?, ?, ?, ?, ?, ?)", consent)
+                    row: dict[str, Any] = {
+                        "id": f"u-{number}",
+                        "owner": "o",
+                        "name": "Jo",
+                        "kind": "release",
+                        "engines": "photo",
+                    }
+                    row |= {"consent_id": number, "portrait": b"x", "address": "", "created": "2020-01-01 00:00:00"}
+                    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+                    database.execute(f"INSERT INTO identities_identity ({names}) VALUES ({values})", row)  # noqa: S608
+            address = f"http://127.0.0.1:{service.getsockname()[1]}"
+            assert "Revoked 3" in client.manage("revoke_expired", FACESWAP_PREDICTION_URL=address)
+            assert len(asked) == 1, "the others would wait as long"
+            assert [row[2] for row in stored(client, "identities_revocation")] == ["u-0", "u-1", "u-2"]
+            assert len(stored(client, "identities_unfinishedpackage")) == 3, "and are deleted later"
+
     def test_what_a_service_that_was_down_still_holds_is_deleted_later(self, client: Client, picture: bytes) -> None:
         ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
         identity = str(enrol(client.visitor(), picture, **self.FIELDS, expires=ends).json()["identity"])
@@ -214,7 +258,7 @@ class TestRelease:
         assert package(client, identity).exists()
         with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
             (changed,) = database.execute("SELECT count(*) FROM identities_unfinishedpackage").fetchone()
-            database.execute("UPDATE identities_unfinishedpackage SET begun = '2026-01-01 00:00:00'")
+            database.execute("UPDATE identities_unfinishedpackage SET begun = '2020-01-01 00:00:00'")
         assert changed == 1
         assert enrol(client.visitor(), picture, **self.FIELDS, expires=ends).status_code == 201
         assert not package(client, identity).exists() and stored(client, "identities_unfinishedpackage") == []
@@ -228,6 +272,82 @@ class TestRelease:
         ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
         answer = enrol(client.visitor(), picture, **{**self.FIELDS, "expires": ends, **wrong})
         assert answer.status_code == 400
+
+
+class TestBounds:
+    def test_who_drops_the_cookie_is_still_counted_by_the_address(
+        self, picture: bytes, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+        folder = tmp_path_factory.mktemp("address")
+        with beside_prediction(folder, FACESWAP_ADDRESS_IDENTITIES="2", FACESWAP_TRUSTED_PROXIES="127.0.0.1") as client:
+
+            def newcomer(address: str = "198.51.100.7") -> Visitor:
+                return Visitor(client.address, {"X-Forwarded-For": address}).start()
+
+            def refused(answer: requests.Response) -> bool:
+                return (answer.status_code, answer.json().get("error", {}).get("type")) == (409, "too_many_identities")
+
+            first = newcomer()
+            made = enrol(first, picture, **TestRelease.FIELDS, expires=ends)
+            started = newcomer()
+            assert (made.status_code, enrol(started, picture).status_code) == (201, 201)
+            answer = enrol(newcomer(), picture)
+            assert refused(answer) and "one address may have" in answer.json()["error"]["message"]
+            assert refused(enrol(newcomer(), picture, **TestRelease.FIELDS, expires=ends))
+            assert enrol(started, picture).status_code == 201, "begun anew, it is still the second"
+            assert enrol(newcomer("203.0.113.9"), picture).status_code == 201, "another address"
+            identity = str(made.json()["identity"])
+            first.post(f"/identities/{identity}/revoke", b"", FORM).raise_for_status()
+            assert enrol(newcomer(), picture).status_code == 201, "one was deleted"
+            with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database:
+                (kept,) = database.execute("SELECT address FROM identities_identity WHERE id = ?", (identity,))
+                begun = database.execute("SELECT DISTINCT address FROM identities_enrolment").fetchall()
+            assert kept == ("",), "nothing of it is kept with what was deleted"
+            assert all(re.fullmatch("[0-9a-f]{64}", address) for (address,) in begun), "addresses are not kept"
+
+    def test_who_sends_many_at_once_has_no_more_faces(
+        self, picture: bytes, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+        with beside_prediction(tmp_path_factory.mktemp("at-once")) as client:
+            visitor = client.visitor()
+
+            def release(_: int) -> int:
+                also = Visitor(client.address)
+                also.http.cookies.update(visitor.http.cookies)
+                also.http.headers["X-CSRFToken"] = visitor.http.headers["X-CSRFToken"]
+                return enrol(also, picture, **TestRelease.FIELDS, expires=ends).status_code
+
+            with ThreadPoolExecutor(AT_ONCE) as threads:
+                told = sorted(threads.map(release, range(AT_ONCE)))
+            assert told == [201] * MOST_IDENTITIES + [409] * (AT_ONCE - MOST_IDENTITIES)
+            assert len(stored(client, "identities_identity")) == MOST_IDENTITIES
+            assert len(list(Path(client.environment["FACESWAP_IDENTITY_STORE"]).glob("u-*"))) == MOST_IDENTITIES
+            assert stored(client, "identities_unfinishedpackage") == []
+            assert "entries hold" in client.manage("audit", "verify")
+
+    def test_a_live_check_ends_with_its_frames(self, picture: bytes, tmp_path: Path) -> None:
+        with served(tmp_path) as client:  # no prediction service: a frame that is looked at gets 503
+            visitor = client.visitor()
+            with closing(sqlite3.connect(client.folder / "db.sqlite3", timeout=10)) as database, database:
+                (owner,) = database.execute("SELECT visitor FROM access_termsacceptance").fetchone()
+                for id_, frames in (("last", MOST_CHECKED - 1), ("over", MOST_CHECKED)):
+                    row = {
+                        "id": id_,
+                        "owner": owner,
+                        "name": "Me",
+                        "challenges": "left",
+                        "frames": frames,
+                        "address": "",
+                    }
+                    row |= {"picture": b"", "descriptor": b"", "done": 0, "rested": 0}
+                    row |= {"created": datetime.now(UTC).replace(tzinfo=None).isoformat(" ")}
+                    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+                    database.execute(f"INSERT INTO identities_enrolment ({names}) VALUES ({values})", row)  # noqa: S608
+            told = [visitor.post(f"/enrolments/{id_}/frames", picture, "image/jpeg") for id_ in ("over", "last")]
+            assert [answer.status_code for answer in told] == [404, 503]
+            assert [row[0] for row in stored(client, "identities_enrolment")] == ["last"], "it is deleted"
 
 
 class TestRemoval:

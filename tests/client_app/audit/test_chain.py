@@ -154,3 +154,25 @@ def test_without_a_key_nothing_is_logged(log: Log) -> None:
     tried = log.run("-c", APPEND.format(count=1, session=""), FACESWAP_SIGNING_KEY="")
     assert "Unavailable" in tried.stderr
     assert log.head().startswith("0:")
+
+
+def test_what_finds_no_number_free_is_told_so(log: Log) -> None:
+    always = "CREATE TRIGGER taken BEFORE INSERT ON audit_auditentry BEGIN SELECT RAISE(ABORT, 'taken'); END"
+    with sqlite3.connect(log.database) as connection:
+        connection.execute(always)
+    connection.close()
+    tried = log.run("-c", APPEND.format(count=1, session=""))
+    assert "Unavailable: Too many things are being logged at once." in tried.stderr
+    assert log.head().startswith("0:")
+
+
+def test_a_revocation_is_logged_before_it_is_in_the_feed(log: Log) -> None:
+    """On PostgreSQL the log is what makes writers wait for each other; see `facedetect.revocations.revoke`."""
+    unlogged = "NOT EXISTS (SELECT 1 FROM audit_auditentry WHERE identity = NEW.target)"
+    always = f"CREATE TRIGGER early BEFORE INSERT ON identities_revocation WHEN {unlogged}"
+    with sqlite3.connect(log.database) as connection:
+        connection.execute(f"{always} BEGIN SELECT RAISE(ABORT, 'not logged'); END")
+    connection.close()
+    revoked = log.manage("revoke", "identity", "p7")
+    assert revoked.returncode == 0, revoked.stderr
+    assert log.head().startswith("1:")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime
 import io
+import time
 from pathlib import Path
 
 import av
 import cv2
-import numpy as np
+import jwt
 import pytest
 from cryptography import x509
 from django.conf import settings
 
 from exports import certificate, provenance
 from facedetect.errors import Unavailable, UnsupportedFile
+from facedetect.signing import read_private_key
 from prediction_model.labels import watermark
 from prediction_model.types import BgrFrame
 from tests.client_app.conftest import Client, Visitor
@@ -23,13 +25,6 @@ SESSION = "0123456789abcdef" * 2
 
 if not settings.configured:
     settings.configure(USE_I18N=False)  # for what errors say; the server has settings of its own
-
-
-@pytest.fixture(scope="module")
-def frame(wearers: Path) -> BgrFrame:
-    """uint8 [480, 640, 3]."""
-    with av.open(str(wearers / "w1.mp4")) as film:
-        return np.asarray(next(film.decode(video=0)).to_ndarray(format="bgr24"), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +137,16 @@ class TestSigning:
     ) -> None:
         picture = marked(frame, visitor.session, client.watermark_key)
         assert visitor.export(encoded(picture), "image/jpeg", token=token).status_code == 403
+
+    @pytest.mark.parametrize(("hours", "status"), [(23, 200), (25, 403)])
+    def test_what_the_page_kept_is_signed_for_a_day(
+        self, client: Client, visitor: Visitor, frame: BgrFrame, hours: int, status: int
+    ) -> None:
+        key = read_private_key(client.environment["FACESWAP_SIGNING_KEY"])
+        claims = jwt.decode(visitor.token, options={"verify_signature": False})
+        late = jwt.encode({**claims, "exp": int(time.time()) - hours * 3600}, key, algorithm="EdDSA")
+        picture = marked(frame, visitor.session, client.watermark_key)
+        assert visitor.export(encoded(picture), "image/jpeg", token=late).status_code == status
 
     def test_an_identity_that_is_not_offered_is_refused(self, visitor: Visitor, frame: BgrFrame) -> None:
         for identity in ("nobody", "", "p1,nobody"):

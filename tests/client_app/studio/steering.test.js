@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Adaptation, STEPS } from "../../../client_app/facedetect/static/studio/adaptation.js";
-import { Backoff } from "../../../client_app/facedetect/static/studio/backoff.js";
+import { Backoff, retryAfter } from "../../../client_app/facedetect/static/studio/backoff.js";
 import { Machine, RUNNING, TRANSITIONS } from "../../../client_app/facedetect/static/studio/machine.js";
 
 test("every state can be reached, and each running one can be stopped", () => {
@@ -36,6 +36,15 @@ test("each change is told once, with what was before and why", () => {
   assert.equal(machine.running, false);
 });
 
+test("another reason for the same state is told as well", () => {
+  const machine = new Machine();
+  const told = [];
+  for (const state of ["asking", "connecting", "live"]) machine.go(state);
+  machine.addEventListener("change", ({ detail: { reason } }) => told.push(reason));
+  for (const reason of ["busy", "busy", "gone"]) machine.go("degraded", reason);
+  assert.deepEqual(told, ["busy", "gone"]);
+});
+
 test("back-off grows, is jittered by half, is bounded, and starts anew", () => {
   const earliest = new Backoff(() => 0);
   const latest = new Backoff(() => 1);
@@ -45,6 +54,21 @@ test("back-off grows, is jittered by half, is bounded, and starts anew", () => {
   assert.equal(waits.at(-1)[1], 10_000);
   latest.reset();
   assert.equal(latest.next(), waits[0][1]);
+});
+
+test("back-off waits no less than the server asked for, and not all pages equally long", () => {
+  const times = { first: 5_000, longest: 300_000, growth: 2 };
+  const [earliest, latest] = [() => 0, () => 1].map((random) => new Backoff(random, times));
+  assert.deepEqual([earliest.next(60_000), latest.next(60_000)], [62_500, 65_000]);
+});
+
+test("Retry-After is seconds or a date, an hour at most", () => {
+  const asked = (value) => retryAfter(new Response(null, { headers: value === null ? {} : { "Retry-After": value } }));
+  assert.equal(asked("30"), 30_000);
+  assert.equal(asked("86400"), 3_600_000);
+  for (const none of [null, "", "-5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"]) assert.equal(asked(none), 0, none);
+  const left = asked(new Date(Date.now() + 60_000).toUTCString());
+  assert.ok(left > 50_000 && left <= 60_000);
 });
 
 /** Feed `seconds` of frames of this delay, 20 a second; the clock goes on from `from`. */

@@ -12,11 +12,20 @@ const sentences = document.querySelector("#sentences");
 let latest = 0;
 let address = null;
 
-/** Show `file` beside its verdict; the blob's address lives as long as it is shown. */
-function showPreview(file) {
+function removePreview() {
+  preview.replaceChildren();
   if (address) URL.revokeObjectURL(address);
+  address = null;
+}
+
+/** Show `file` beside its verdict, if this browser can; the blob's address lives as long as it is shown. */
+function showPreview(file) {
+  removePreview();
+  const [kind] = file.type.split("/");
+  if (kind !== "image" && kind !== "video") return;
   address = URL.createObjectURL(file);
-  const view = document.createElement(file.type.startsWith("video/") ? "video" : "img");
+  const view = document.createElement(kind === "video" ? "video" : "img");
+  view.addEventListener("error", () => view.isConnected && removePreview());
   view.src = address;
   if (view instanceof HTMLVideoElement) {
     view.controls = true;

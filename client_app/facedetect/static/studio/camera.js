@@ -60,9 +60,12 @@ const BY_NAME = {
   AbortError: busy,
 };
 
+const release = (stream) => stream?.getTracks().forEach((track) => track.stop());
+
 /** One camera, shown in `video` while it is open. An event "ended" comes when it is unplugged. */
 export class Camera extends EventTarget {
   #stream = null;
+  #asked = 0;
 
   /** @param {HTMLVideoElement} video */
   constructor(video) {
@@ -79,11 +82,19 @@ export class Camera extends EventTarget {
     return this.#stream?.getVideoTracks()[0]?.getSettings().deviceId ?? "";
   }
 
-  /** Ask for the camera `device` ("": any). Throws CameraError. */
+  /**
+   * Ask for the camera `device` ("": any); whether it is on: not where it was stopped, or another was asked for, meanwhile.
+   * Throws CameraError.
+   */
   async start(device) {
     this.stop();
     if (!navigator.mediaDevices?.getUserMedia) throw insecure();
+    const asked = this.#asked;
     const stream = await this.#ask(device);
+    if (asked !== this.#asked) {
+      release(stream);
+      return false;
+    }
     this.#stream = stream;
     const [track] = stream.getVideoTracks();
     track.addEventListener("ended", () => {
@@ -93,6 +104,7 @@ export class Camera extends EventTarget {
     });
     this.video.srcObject = stream;
     await this.video.play().catch(() => {}); // a stop() while it starts is no failure
+    return asked === this.#asked;
   }
 
   async #ask(device) {
@@ -108,7 +120,8 @@ export class Camera extends EventTarget {
 
   /** Release the device: its light goes out. */
   stop() {
-    for (const track of this.#stream?.getTracks() ?? []) track.stop();
+    this.#asked += 1;
+    release(this.#stream);
     this.#stream = null;
     this.video.srcObject = null;
   }

@@ -7,7 +7,7 @@ export const TRANSITIONS = Object.freeze({
   connecting: ["live", "paused", "reconnecting", "stopped", "error"],
   live: ["degraded", "paused", "reconnecting", "stopped", "error"],
   degraded: ["live", "paused", "reconnecting", "stopped", "error"],
-  reconnecting: ["connecting", "paused", "stopped", "error"],
+  reconnecting: ["connecting", "live", "paused", "stopped", "error"],
   paused: ["connecting", "stopped", "error"],
   stopped: ["asking"],
   error: ["asking", "stopped"],
@@ -16,9 +16,10 @@ export const TRANSITIONS = Object.freeze({
 /** States in which the camera is on. */
 export const RUNNING = Object.freeze(["asking", "connecting", "live", "degraded", "reconnecting", "paused"]);
 
-/** An event "change" with `detail: {state, before, reason}` follows each transition. */
+/** An event "change" with `detail: {state, before, reason}` follows each transition, and each other reason. */
 export class Machine extends EventTarget {
   #state = "idle";
+  #reason = null;
 
   get state() {
     return this.#state;
@@ -28,12 +29,16 @@ export class Machine extends EventTarget {
     return RUNNING.includes(this.#state);
   }
 
-  /** Go to `state`. Throws for a transition that the table does not have; staying where one is does nothing. */
+  /**
+   * Go to `state`. Throws for a transition that the table does not have; staying where one is, for the same reason, does
+   * nothing.
+   */
   go(state, reason = null) {
     const before = this.#state;
-    if (state === before) return;
-    if (!TRANSITIONS[before].includes(state)) throw new Error(`No transition from ${before} to ${state}.`);
+    if (state === before && reason === this.#reason) return;
+    if (state !== before && !TRANSITIONS[before].includes(state)) throw new Error(`No transition from ${before} to ${state}.`);
     this.#state = state;
+    this.#reason = reason;
     this.dispatchEvent(new CustomEvent("change", { detail: { state, before, reason } }));
   }
 }

@@ -4,7 +4,7 @@ import { Camera, CameraError } from "./camera.js";
 import { choiceOf, enginesOf, stageAddress } from "./choice.js";
 import { pictureForm } from "./picture.js";
 import * as preferences from "./preferences.js";
-import { Exporter, Recorder, progressText, saveFilm, snapshot } from "./saver.js";
+import { Saving } from "./saving.js";
 import { Stream, Tokens } from "./stream.js";
 import { Studio } from "./studio.js";
 import { format, gettext } from "./text.js";
@@ -13,7 +13,8 @@ import { Chips, Wearers } from "./wearers.js";
 
 const { body } = document;
 const $ = (selector) => document.querySelector(selector);
-const csrf = () => $("[name=csrfmiddlewaretoken]").value;
+/** The token in force: who logs in, in another tab, gets another one, and the form's is then out of date. */
+const csrf = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? $("[name=csrfmiddlewaretoken]").value;
 const TOAST_MS = 6_000;
 const FIELDS = ["strength", "edge", "mouth", "eyes", "faces", "bystanders", "engine", "sound"];
 
@@ -25,6 +26,16 @@ const stageLink = $("#stage-link");
 const canvas = $("#screen");
 const studio = new Studio({ video: $("#camera"), canvas, stream });
 
+let toastTimer = 0;
+/** Say `text` for some seconds, or until something else is said. */
+function toast(text, stays = false) {
+  const element = $("#toast");
+  element.textContent = text;
+  element.hidden = false;
+  clearTimeout(toastTimer);
+  if (!stays) toastTimer = setTimeout(() => (element.hidden = true), TOAST_MS);
+}
+
 // The face and the options
 
 const cards = [...document.querySelectorAll("input[name=identity][type=radio]")];
@@ -32,6 +43,7 @@ const cardOf = (identity) => cards.find(({ value }) => value === identity);
 /** Everybody's, but for those who have one of their own. */
 const card = () => cardOf(chosen.identity) ?? cards[0];
 const wearers = new Wearers();
+const saving = new Saving({ studio, tokens, csrf, worn: () => identitiesOf(choice()), toast });
 const swapped = () => (wearers.all ? "all" : chosen.faces);
 
 function choice() {
@@ -40,13 +52,11 @@ function choice() {
 }
 
 const identitiesOf = ({ identity, identities }) => new Set([identity, ...Object.values(identities ?? {})]);
-/** Every identity that was put on since the recording began. */
-let filmed = new Set();
 
 /** The next frames become what is chosen now. */
 function steer() {
   const next = choice();
-  for (const identity of identitiesOf(next)) filmed.add(identity);
+  saving.wear(identitiesOf(next));
   stageLink.href = stageAddress(stageLink.pathname, next); // opened from here, the stage shows the same
   studio.choose(next);
 }
@@ -187,23 +197,20 @@ showCameras();
 
 // States
 
-let toastTimer = 0;
-function toast(text) {
-  const element = $("#toast");
-  element.textContent = text;
-  element.hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => (element.hidden = true), TOAST_MS);
-}
-
 const STATUS = {
   asking: () => gettext("Waiting for the camera…"),
   connecting: () => gettext("Connecting…"),
   live: () => gettext("Live"),
   degraded: (reason) => format(gettext("Degraded: {reason}"), { reason: reason || gettext("the service is slow") }),
-  reconnecting: () => gettext("Connection lost. Trying again…"),
+  reconnecting: () => gettext("Reconnecting…"),
   paused: () => gettext("Paused while this page is hidden"),
 };
+
+/** What stands under the turning ring while nothing is on the screen. */
+function busyText(state, reason) {
+  if (state === "live") return gettext("Waiting for the picture…");
+  return [STATUS[state]?.(reason), state === "reconnecting" ? reason : ""].filter(Boolean).join(" ");
+}
 
 function showTrouble(error) {
   const known = error instanceof CameraError;
@@ -211,15 +218,18 @@ function showTrouble(error) {
   $("#trouble-help").textContent = known ? error.help : error?.message || gettext("Press Start to try again.");
 }
 
-studio.machine.addEventListener("change", ({ detail: { state, reason } }) => {
+studio.machine.addEventListener("change", ({ detail: { state, before, reason } }) => {
   body.dataset.state = state;
   body.classList.toggle("running", studio.machine.running);
-  $("#status span").textContent = STATUS[state]?.(reason) ?? "";
+  if (state !== "connecting" || before !== "reconnecting") { // of every try the same is told
+    $("#status span").textContent = STATUS[state]?.(reason) ?? "";
+    $("#busy-text").textContent = busyText(state, reason);
+  }
   if (state === "error") showTrouble(reason);
   if (state === "live") showCameras();
   if (!studio.machine.running) {
     forgetWearers();
-    recorder.stop();
+    saving.stop();
     $("#numbers").hidden = true;
   }
 });
@@ -241,14 +251,16 @@ studio.addEventListener("numbers", ({ detail: { delay, rate } }) => {
   $("#fps").textContent = Math.round(rate);
   $("#delay").textContent = Math.round(delay);
 });
-$("#delays").addEventListener(
-  "toggle",
-  ({ target }) =>
-    import("./delay-panel.js")
-      .then(({ open }) => open(target, studio))
-      .catch(() => toast(gettext("The server does not answer. Check the connection and try again."))),
-  { once: true },
-);
+const delays = $("#delays");
+function openDelays() {
+  import("./delay-panel.js")
+    .then(({ open }) => open(delays, studio))
+    .catch(() => {
+      toast(gettext("The server does not answer. Check the connection and try again."));
+      delays.addEventListener("toggle", openDelays, { once: true });
+    });
+}
+delays.addEventListener("toggle", openDelays, { once: true });
 stream.addEventListener("notice", ({ detail }) => toast(detail.message));
 
 // Buttons
@@ -273,39 +285,6 @@ function holdBack(held) {
   if (held && studio.screen.showing) frame.dataset.hold = "";
   else delete frame.dataset.hold;
 }
-
-const exporter = new Exporter(body.dataset.exports, csrf, () => tokens.held?.token);
-const recorder = new Recorder(canvas, Number(body.dataset.exportBytes));
-
-async function saying(work, done) {
-  try {
-    await work();
-    toast(done);
-  } catch (error) {
-    toast(error.message);
-  }
-}
-
-async function toggleRecording() {
-  if (recorder.running) return void recorder.stop();
-  if (!studio.screen.showing) return;
-  try {
-    await recorder.start(chosen.sound);
-  } catch (error) {
-    return void toast(error.message);
-  }
-  filmed = identitiesOf(choice());
-  studio.keepRunning("recording", true);
-  $("#record").setAttribute("aria-pressed", "true");
-  $("#recording").hidden = false;
-}
-recorder.addEventListener("progress", ({ detail }) => ($("#recording span").textContent = progressText(detail)));
-recorder.addEventListener("stopped", ({ detail: { blob } }) => {
-  studio.keepRunning("recording", false);
-  $("#record").setAttribute("aria-pressed", "false");
-  $("#recording").hidden = true;
-  saying(() => saveFilm(blob, exporter, filmed), gettext("The film was signed and saved."));
-});
 
 const floating = document.createElement("video");
 floating.muted = true;
@@ -342,8 +321,8 @@ const ACTIONS = {
   start: toggle,
   mirror: toggleMirror,
   compare: toggleCompare,
-  snapshot: () => saying(() => snapshot(canvas, exporter, identitiesOf(choice())), gettext("The snapshot was signed and saved.")),
-  record: toggleRecording,
+  snapshot: () => saving.snapshot(),
+  record: () => saving.toggle(chosen.sound),
   pip: () => toggleFloating().catch(() => toast(gettext("This browser does not let the picture float."))),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : frame.requestFullscreen()),
   "help-open": () => $("#help").showModal(),
@@ -360,7 +339,9 @@ $("#divider").addEventListener("input", ({ target }) => frame.style.setProperty(
 // Keys
 
 const KEYS = { " ": "start", m: "mirror", c: "compare", s: "snapshot", r: "record", p: "pip", f: "full", "?": "help-open" };
-const typing = (target) => target.closest("input, select, textarea, dialog, summary, a, [contenteditable]") !== null;
+const CHOSEN = "[type=radio], [type=checkbox], [type=range]"; // they take the space bar and arrows alone
+const TEXTS = `input:not(${CHOSEN}), select, textarea, dialog, summary, a, [contenteditable]`;
+const typing = (target) => target.closest(TEXTS) !== null;
 
 addEventListener("keydown", (event) => {
   const { key, target, repeat, ctrlKey, metaKey, altKey } = event;
@@ -368,14 +349,15 @@ addEventListener("keydown", (event) => {
   if (key.toLowerCase() === "b" || (target === hold && key === " ")) return void holdBack(true);
   const id = KEYS[key.toLowerCase()];
   const button = id ? $(`#${id}`) : null;
-  // A button that has the focus takes the space bar itself.
-  if (!button || repeat || button.disabled || button.hidden || (key === " " && target.closest("button"))) return;
+  // What has the focus takes the space bar itself, where it can.
+  if (!button || repeat || button.disabled || button.hidden || (key === " " && target.closest("button, input"))) return;
   event.preventDefault();
   button.click();
 });
 addEventListener("keyup", ({ key }) => {
   if (key.toLowerCase() === "b" || key === " ") holdBack(false);
 });
+addEventListener("blur", () => holdBack(false)); // in another window the key is let go of unseen
 
 addEventListener("pagehide", () => studio.stop());
 if (cards.some(({ dataset }) => dataset.kind !== "synthetic")) {

@@ -12,6 +12,8 @@ const METADATA_LENGTH_BYTES = 4;
 const LITTLE_ENDIAN = true;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+export const SESSION_OVER = 4003;
+
 /** WebSocket close codes of the relay, and whether the page tries again by itself. */
 export const CLOSE_CODES = new Map(
   Object.entries({
@@ -25,7 +27,7 @@ export const CLOSE_CODES = new Map(
     1013: { name: "overloaded", reconnect: true },
     4001: { name: "no hello in time", reconnect: true },
     4002: { name: "idle", reconnect: false },
-    4003: { name: "session over", reconnect: false },
+    [SESSION_OVER]: { name: "session over", reconnect: false },
     4004: { name: "too many sessions", reconnect: false },
     4005: { name: "too many messages", reconnect: false },
     4006: { name: "slow reader", reconnect: true },

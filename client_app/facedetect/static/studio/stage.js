@@ -1,13 +1,14 @@
 /** /stage: starts by itself with the face and camera that the studio remembers, or the address names; shows nothing else. */
 
+import { Backoff } from "./backoff.js";
 import { choiceOf, enginesOf, readIdentities } from "./choice.js";
 import * as preferences from "./preferences.js";
 import { Stream, Tokens } from "./stream.js";
 import { Studio } from "./studio.js";
 import { gettext } from "./text.js";
 
-const RESTART_MS = 5_000;
-/** Nobody presses Start on a stage: after trouble it tries again by itself. */
+const restarts = new Backoff(Math.random, { first: 5_000, longest: 300_000, growth: 2 });
+/** Nobody presses Start on a stage: after trouble it tries again by itself, and not before the server wants it to. */
 
 const { body } = document;
 const $ = (selector) => document.querySelector(selector);
@@ -42,15 +43,17 @@ const start = () => studio.start(chosen.device);
 const STATUS = {
   asking: gettext("Waiting for the camera…"),
   connecting: gettext("Connecting…"),
-  reconnecting: gettext("Connection lost. Trying again…"),
+  reconnecting: gettext("Reconnecting…"),
 };
 
 studio.machine.addEventListener("change", ({ detail: { state, reason } }) => {
   body.dataset.state = state;
   $("#status").textContent = state === "error" ? reason?.message : (STATUS[state] ?? "");
-  if (state === "error") setTimeout(start, RESTART_MS);
+  if (state === "live") restarts.reset();
+  if (state === "error") setTimeout(start, restarts.next(reason?.asked));
 });
 addEventListener("pagehide", () => studio.stop());
+addEventListener("pageshow", () => studio.machine.state === "stopped" && start()); // the browser had kept the page
 
 if (preferences.termsAccepted(body.dataset.terms)) {
   start();

@@ -2,8 +2,8 @@
  * The worker that encodes frames and owns the WebSocket: JPEG work and network never wait for the page, nor the page for them.
  *
  * The page sends {type: open | frame | encoding | options | renew | close}. The worker answers {type: want} when it can use
- * one more frame, {type: result} with a bitmap to draw (null: held), every text message of the relay as it is, and
- * {type: closed}. `epoch` counts connections, so that nothing of an earlier one is taken for the present.
+ * one more frame, {type: result} with a bitmap to draw (null: held), every text message of the relay as it is, {type: quiet}
+ * when nothing comes any more and {type: heard} when something does again, and {type: closed}. `epoch` counts connections, so that nothing of an earlier one is taken for the present.
  */
 
 import { CreditWindow, FLAG, ProtocolError, decodeMessage, decodeResult, encodeFrame } from "./protocol.js";
@@ -11,6 +11,11 @@ import * as protocol from "./protocol.js";
 
 const JPEG = "image/jpeg";
 const NORMAL = 1000;
+const LOST = 1006;
+const SILENCE_MS = 10_000;
+/** The relay tells something every second: a line on which nothing comes for so long is dead, though nobody closed it. */
+const QUIET_MS = 2_000;
+/** The page says so after as long as a frame stays on the screen. */
 
 /** Milliseconds on a clock that the page and its worker share: their own `performance.now()` begin at different moments. */
 const clock = () => performance.timeOrigin + performance.now();
@@ -23,14 +28,45 @@ class Connection {
   #encoding = false;
   #sentAt = new Map();
   #last = null;
+  #choice;
+  #greeted = null;
+  #silence = 0;
+  #quiet = 0;
+  #isQuiet = false;
 
   constructor({ epoch, url, token, choice }) {
     this.epoch = epoch;
+    this.#choice = choice;
     this.#socket = new WebSocket(url);
     this.#socket.binaryType = "arraybuffer";
-    this.#socket.addEventListener("open", () => this.#socket.send(protocol.hello(token, choice)));
+    this.#socket.addEventListener("open", () => this.#greet(token));
     this.#socket.addEventListener("message", ({ data }) => this.#receive(data));
     this.#socket.addEventListener("close", ({ code, reason }) => this.#closed(code, reason));
+    this.#listen();
+  }
+
+  #greet(token) {
+    this.#greeted = this.#choice;
+    this.#socket.send(protocol.hello(token, this.#choice));
+  }
+
+  #listen() {
+    this.#deafen();
+    if (this.#isQuiet) this.#post({ type: "heard" });
+    this.#isQuiet = false;
+    this.#quiet = setTimeout(() => {
+      this.#isQuiet = true;
+      this.#post({ type: "quiet" });
+    }, QUIET_MS);
+    this.#silence = setTimeout(() => {
+      this.#closed(LOST, "");
+      this.close();
+    }, SILENCE_MS);
+  }
+
+  #deafen() {
+    clearTimeout(this.#silence);
+    clearTimeout(this.#quiet);
   }
 
   get #open() {
@@ -41,7 +77,14 @@ class Connection {
     if (this.#open && this.#credits) this.#socket.send(text);
   }
 
+  /** What the next frames are to become. The relay takes no change before it is ready: it is told then. */
+  choose(choice) {
+    this.#choice = choice;
+    this.tell(protocol.options(choice));
+  }
+
   close() {
+    this.#deafen();
     this.#socket.close(NORMAL);
   }
 
@@ -59,7 +102,6 @@ class Connection {
       this.#credits.send(this.#sequence);
       this.#socket.send(encodeFrame(this.#sequence, captureUs, image));
       this.#sentAt.set(this.#sequence, clock());
-      this.#post({ type: "sent", bytes: image.byteLength });
     } finally {
       this.#encoding = false;
       this.#want();
@@ -75,6 +117,7 @@ class Connection {
   }
 
   #receive(data) {
+    this.#listen();
     try {
       if (typeof data === "string") this.#message(decodeMessage(data));
       else this.#result(decodeResult(data));
@@ -86,10 +129,13 @@ class Connection {
   }
 
   #message(message) {
-    if (message.type === "bye") this.#last = { code: message.code, reason: message.reason };
+    if (message.type === "error" && message.fatal) this.#last = { word: message.code };
+    if (message.type === "bye") this.#last = { ...this.#last, code: message.code, reason: message.reason };
     if (message.type === "ready") this.#credits = new CreditWindow(message.window);
     this.#post(message);
-    if (message.type === "ready") this.#want();
+    if (message.type !== "ready") return;
+    if (this.#choice !== this.#greeted) this.choose(this.#choice);
+    this.#want();
   }
 
   #result(result) {
@@ -103,11 +149,13 @@ class Connection {
   async #show({ flags, sequence, captureUs, metadata, image }, times) {
     const held = Boolean(flags & FLAG.held) || image.byteLength === 0;
     const bitmap = held ? null : await createImageBitmap(new Blob([image], { type: JPEG })).catch(() => null);
-    const message = { type: "result", sequence, flags, captureUs, metadata, bitmap, times };
+    if (connection !== this) return void bitmap?.close();
+    const message = { type: "result", sequence, captureUs, metadata, bitmap, times };
     this.#post(message, bitmap ? [bitmap] : []);
   }
 
   #closed(code, reason) {
+    this.#deafen();
     this.#post({ type: "closed", code, reason, ...this.#last });
     if (connection === this) connection = null;
   }
@@ -143,7 +191,7 @@ const HANDLERS = {
   encoding({ quality, side }) {
     encoding = { quality, side };
   },
-  options: ({ choice }) => connection?.tell(protocol.options(choice)),
+  options: ({ choice }) => connection?.choose(choice),
   renew: ({ token }) => connection?.tell(protocol.renew(token)),
   close() {
     const closing = connection;

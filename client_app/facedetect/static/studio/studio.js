@@ -5,6 +5,7 @@ import { Camera, unplugged } from "./camera.js";
 import { Capture } from "./capture.js";
 import { Machine } from "./machine.js";
 import { Screen } from "./screen.js";
+import { sentenceOf } from "./sentences.js";
 
 const RELEASE_AFTER_MS = 30_000;
 /** How long a hidden page keeps the camera, for a visitor who comes back at once. */
@@ -35,7 +36,9 @@ export class Studio extends EventTarget {
     stream.addEventListener("stats", ({ detail }) => this.#stats(detail));
     stream.addEventListener("connecting", () => this.machine.go("connecting"));
     stream.addEventListener("waiting", ({ detail }) => this.#waiting(detail));
-    stream.addEventListener("failed", ({ detail }) => this.#fail(new Error(detail.reason)));
+    stream.addEventListener("quiet", () => this.#quiet());
+    stream.addEventListener("heard", () => this.#heard());
+    stream.addEventListener("failed", ({ detail: { reason, asked } }) => this.#fail(Object.assign(new Error(reason), { asked })));
     stream.addEventListener("tick", () => this.capture.take());
     document.addEventListener("visibilitychange", () => this.#visibility());
   }
@@ -64,7 +67,7 @@ export class Studio extends EventTarget {
   /** Another camera, while it runs or before. */
   async changeCamera(device) {
     if (!this.machine.running || this.machine.state === "asking") return;
-    await this.#openCamera(device, ++this.#generation);
+    if (await this.#openCamera(device, ++this.#generation)) this.#visibility();
   }
 
   /** While any `holder` (picture-in-picture, a recording) asks for it, a hidden page goes on. */
@@ -76,13 +79,9 @@ export class Studio extends EventTarget {
 
   async #openCamera(device, generation) {
     try {
-      await this.camera.start(device);
+      if (!(await this.camera.start(device))) return false;
     } catch (error) {
       if (generation === this.#generation) this.#fail(error);
-      return false;
-    }
-    if (generation !== this.#generation) {
-      this.camera.stop(); // Stop was pressed while the browser was asking
       return false;
     }
     this.capture.start();
@@ -95,6 +94,7 @@ export class Studio extends EventTarget {
     this.#applyStep();
     this.capture.start();
     this.#stream.start(this.#choice);
+    this.#visibility(); // it may have been hidden while the browser asked for the camera
   }
 
   #end() {
@@ -124,8 +124,19 @@ export class Studio extends EventTarget {
     this.machine.go("reconnecting", reason);
   }
 
-  #stats({ state, reason }) {
-    if (state === "degraded" && this.machine.state === "live") this.machine.go("degraded", reason);
+  /** Nothing comes on the line. It may come back before it is given up. */
+  #quiet() {
+    if (["live", "degraded"].includes(this.machine.state)) this.machine.go("reconnecting");
+  }
+
+  #heard() {
+    if (this.machine.state === "reconnecting") this.machine.go("live");
+  }
+
+  #stats({ state, code, reason }) {
+    if (state === "degraded" && ["live", "degraded"].includes(this.machine.state)) {
+      this.machine.go("degraded", sentenceOf(code, reason));
+    }
     if (state === "ok" && this.machine.state === "degraded") this.machine.go("live");
   }
 

@@ -4,7 +4,7 @@ import { format, gettext } from "./text.js";
 
 const GONE_MS = 3_000;
 /** How long a chip stays after its face was last seen: people turn away for a moment. */
-export const MOST = 4;
+const MOST = 4;
 /** Faces that the service follows. */
 
 /**

@@ -52,6 +52,9 @@ $("#picture").addEventListener("change", ({ target }) => {
 });
 
 async function fingerprint(file) {
+  if (!crypto.subtle) {
+    throw new Error(gettext("Browsers compute the document's fingerprint on pages with HTTPS alone. Ask the operator."));
+  }
   const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -68,6 +71,7 @@ form.addEventListener("submit", async (event) => {
     });
     body.set("picture", await jpeg(picture, picture.width, picture.height, LONGEST_SIDE, PICTURE_QUALITY), "me.jpg");
     if (kind() === "release") body.set("document", await fingerprint($("#document").files[0]));
+    else await camera.start(""); // first: without one, the picture would be sent for nothing
     const started = await post(document.body.dataset.enrolments, body);
     if (started.identity) done(started.identity);
     else await liveCheck(started);
@@ -83,7 +87,6 @@ let running = false;
 
 /** Frames to the server, one at a time, until it has seen all that it asked for. */
 async function liveCheck({ enrolment, challenges, next }) {
-  await camera.start("");
   running = true;
   form.hidden = true;
   $("#live").hidden = false;

@@ -16,6 +16,12 @@ const ENDED = {
   cancelled: gettext("The training was cancelled."),
 };
 
+/** Of the prediction service's own sentences those that say no more than this. */
+const FAILED = {
+  "The training failed: start it again.": gettext("The training failed: start it again."),
+  "The service was stopped meanwhile: start the training again.": gettext("The service was stopped meanwhile: start the training again."),
+};
+
 function timeLeft(seconds) {
   if (seconds === null) return "";
   if (seconds < 60) return gettext("less than a minute left");
@@ -24,7 +30,8 @@ function timeLeft(seconds) {
 
 function words({ state, progress, step, seconds_left: seconds, reason }) {
   if (state === "queued") return gettext("Waiting for its turn.");
-  if (state !== "running") return ENDED[state] ?? reason;
+  if (state === "failed") return FAILED[reason] ?? reason;
+  if (state !== "running") return ENDED[state];
   if (step === 0) return gettext("Getting ready: the photograph is given expressions to learn from.");
   if (progress >= COMPARING) return gettext("Learnt. Now the model is compared with the photograph.");
   const numbers = { percent: Math.round(progress * 100), step };
