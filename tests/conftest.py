@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests import ports
 from tests.browser.chromium import find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The same examples in every run, however long a busy machine takes for one: `--hypothesis-profile=default` for others.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
+
 # The keys of a working copy's `.env` are its own: what a test sees must not depend on them. Empty counts as not set.
 for name in ("SECRET_KEY", "FACESWAP_SIGNING_KEY", "FACESWAP_VERIFY_KEY", "FACESWAP_WATERMARK_KEY"):
     os.environ[name] = ""
+
+
+# What a test installs it asks a registry for, which may stutter.
+os.environ.setdefault("PIP_RETRIES", "10")
+os.environ.setdefault("PIP_DEFAULT_TIMEOUT", "60")
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +58,4 @@ def browser() -> str | None:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Gives a port of 127.0.0.1 that nothing listens on, another at each call."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return find
+    return ports.free_port

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browser.camera import read_film, write_clip
 from tests.browser.chromium import launch_with_camera
@@ -14,6 +14,7 @@ from tests.browser.services import Services, make_services, running
 
 DEADLINE_MS = 20_000
 """For anything a test waits for on the page: this machine may be busy."""
+expect.set_options(timeout=DEADLINE_MS)  # a page's own default is not for what is expected of it
 
 
 @pytest.fixture(scope="module")

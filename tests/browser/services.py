@@ -6,7 +6,6 @@ import base64
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,10 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.database import write_database
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
+WATERMARK_KEY = bytes(range(32))
+"""The same in every run: which pictures are misread, and few are, follows from the key."""
 
 
 @dataclass
@@ -42,6 +46,10 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
         self.process = subprocess.Popen(
             self.command,
             cwd=self.folder,
@@ -51,6 +59,9 @@ class Service:
             stdout=self.log,
             stderr=self.log,
         )
+
+    def wait_until_ready(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while not self.is_ready():
             assert self.process.poll() is None, f"the {self.name} service died at its start"
@@ -64,19 +75,33 @@ class Service:
         except (urllib.error.URLError, OSError):
             return False
 
+    def signal(self, number: signal.Signals) -> None:
+        """To the whole group."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
     def kill(self) -> None:
         """kill -9 of the whole group: nobody says goodbye."""
         if self.process is None:
             return
         with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.signal(signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
         self.process = None
 
     def stop(self) -> None:
+        self.terminate()
+        self.wait_until_stopped()
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait_until_stopped(self) -> None:
+        """It was asked to; what is left of it after `STOP_SECONDS` is killed."""
         if self.process is None:
             return
-        self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_SECONDS)
         self.kill()
@@ -96,18 +121,12 @@ class Services:
         return self.prediction, self.relay, self.client
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def make_services(folder: Path, log: IO[bytes] | None = None) -> Services:
     """The services with keys of their own; all that they write is under `folder`. What they print goes to `log`."""
     made = [sys.executable, "client_app/make_keys.py", "signing"]
     seed, public = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     prediction, relay, client = free_port(), free_port(), free_port()
-    page, key = f"http://127.0.0.1:{client}", secrets.token_urlsafe(32)
+    page = f"http://127.0.0.1:{client}"
     environment = {
         **os.environ,
         "DEBUG": "1",
@@ -116,7 +135,8 @@ def make_services(folder: Path, log: IO[bytes] | None = None) -> Services:
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
         "FACESWAP_SIGNING_KEY": seed,
         "FACESWAP_VERIFY_KEY": public,
-        "FACESWAP_WATERMARK_KEY": key,
+        "FACESWAP_WATERMARK_KEY": base64.urlsafe_b64encode(WATERMARK_KEY).decode().rstrip("="),
+        "FACESWAP_STORE_KEY": secrets.token_urlsafe(32),
         "FACESWAP_ORIGINS": page,
         "FACESWAP_CLIENT_URL": page,
         "FACESWAP_WEBSOCKET_URL": f"ws://127.0.0.1:{relay}/websocket",
@@ -132,13 +152,14 @@ def make_services(folder: Path, log: IO[bytes] | None = None) -> Services:
     serve = [sys.executable, "-m", "prediction_model", "serve", "--port", str(prediction)]
     listen = [*gunicorn, f"127.0.0.1:{relay}", "-k", "flask_sockets.worker", "main:app"]
     wsgi = [*gunicorn, f"127.0.0.1:{client}", "--threads", "8", "facedetect.wsgi:application"]
-    migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-    subprocess.run(migrate, cwd=ROOT / "client_app", env=environment, check=True)
+    # All that it would wait for is the relay, which polls for revocations.
+    wsgi += ["--graceful-timeout", "1"]
+    write_database(folder / "db.sqlite3")
     return Services(
         Service("prediction", ROOT, serve, environment, prediction, log),
         Service("relay", ROOT / "websocket_server", listen, environment, relay, log),
         Service("client", ROOT / "client_app", wsgi, environment, client, log),
-        base64.urlsafe_b64decode(key + "="),
+        WATERMARK_KEY,
     )
 
 
@@ -146,9 +167,13 @@ def make_services(folder: Path, log: IO[bytes] | None = None) -> Services:
 def running(services: Services) -> Iterator[Services]:
     """All three, ready; stopped at the end."""
     try:
-        for service in services.all:
-            service.start()
+        services.prediction.launch()
+        services.client.start()
+        services.relay.start()  # now: it asks the two others from its first moment on
+        services.prediction.wait_until_ready()
         yield services
     finally:
-        for service in reversed(services.all):
-            service.stop()
+        for service in services.all:
+            service.terminate()
+        for service in services.all:
+            service.wait_until_stopped()

@@ -101,7 +101,7 @@ def test_the_admin_works_under_the_pages_policy(open_page: OpenPage, closed: Cli
         expect(page.locator("#content h1")).to_be_visible()
         assert page.evaluate("getComputedStyle(document.querySelector('#header')).display") == "flex", "and its styles"
     page.goto("/admin/access/limit/")
-    page.locator("tr", has_text="Visitor Minutes Per Day").locator("input[type=number]").fill("30")
+    page.locator("tr", has_text="minutes of a visitor's sessions, a day").locator("input[type=number]").fill("30")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("li.success")).to_contain_text("1 limit was changed successfully.")
 

@@ -56,3 +56,12 @@ def test_is_loaded_only_when_it_is_unfolded(page: Page) -> None:
     page.wait_for_selector("#delays .chart canvas")
     assert [url for url in fetched if "uplot" in url.lower()]
     expect(page.locator("#delays tfoot td")).to_have_text("–")
+
+
+def test_can_be_unfolded_again_when_it_could_not_be_loaded(page: Page) -> None:
+    page.route("**/delay-panel*.js", lambda route: route.abort())
+    page.locator("#delays > summary").click()
+    expect(page.locator("#toast")).to_contain_text("try again")
+    page.unroute("**/delay-panel*.js")
+    page.locator("#delays > summary").click()
+    page.wait_for_selector("#delays .chart canvas", state="attached")

@@ -54,6 +54,7 @@ def test_a_wide_window_shows_the_pages_themselves(page: Page) -> None:
 
 
 def test_the_languages_are_named_in_their_own(page: Page) -> None:
-    for name in ("Deutsch", "English"):
+    for code, name in (("de", "Deutsch"), ("en", "English")):
         page.get_by_role("button", name=name).click()
-        assert page.locator(".language button").all_inner_texts() == ["English", "Deutsch"]
+        expect(page.locator("html")).to_have_attribute("lang", code)
+        expect(page.locator(".language button")).to_have_text(["English", "Deutsch"])

@@ -8,16 +8,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.browser.image_signatures import found_in
-from tests.browser.pixel_watch import PixelWatch, family, watching
+from tests.browser.pixel_watch import LOOK_SECONDS, PixelWatch, family, watching
 
 KNOWN = {"db.sqlite3": "the database", "log": "what the services print"}
-WHILE_SECONDS = 0.5
+FOUND_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +111,19 @@ class TestWatch:
     def test_a_file_somewhere_else_altogether(self, tmp_path: Path) -> None:
         inside, outside = tmp_path / "inside", tmp_path / "outside"
         inside.mkdir()
-        script = f"import time; file = open({str(outside)!r}, 'wb'); time.sleep({WHILE_SECONDS})"
-        nowhere = subprocess.DEVNULL
+        script = f"import sys; file = open({str(outside)!r}, 'wb'); sys.stdin.read()"
+        nowhere, told = subprocess.DEVNULL, subprocess.PIPE
         command = [sys.executable, "-c", script]
-        with subprocess.Popen(command, start_new_session=True, stdout=nowhere, stderr=nowhere) as process:
+        with subprocess.Popen(command, start_new_session=True, stdin=told, stdout=nowhere, stderr=nowhere) as process:
 
             def members() -> list[int]:
                 return family(process.pid)
 
             with watching([inside], KNOWN, members) as watch:
-                process.wait()
+                deadline = time.monotonic() + FOUND_SECONDS
+                while not watch.elsewhere and time.monotonic() < deadline:
+                    time.sleep(LOOK_SECONDS)
+                process.communicate()
         assert watch.findings() == [f"{outside} was written, outside of every watched folder"]
 
     def test_a_watch_that_lost_count_says_so(self) -> None:

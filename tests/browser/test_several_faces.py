@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from exports import certificate, provenance
 from tests.browser.camera import read_film, write_clip
-from tests.browser.canvas import WATCH, Picture, decode, difference, look, screen
+from tests.browser.canvas import WATCH, difference, look, screen
 from tests.browser.chromium import launch_with_camera
+from tests.browser.prediction import swap
 from tests.browser.services import Services
 from tests.browser.test_accessibility import findings
 from tests.browser.test_studio import choose, expect_state, start, unmirror, wait_for_new_frames
@@ -54,26 +51,11 @@ def pair(page: Page) -> Page:
     return page
 
 
-def swap(services: Services, camera: Picture, **options: Any) -> Picture:
-    """What the prediction service makes of one frame, asked for directly."""
-    head = json.dumps({"options": {"faces": "all", **options}}).encode()
-    body = struct.pack("<I", len(head)) + head + bytes(cv2.imencode(".jpg", camera)[1])
-    request = urllib.request.Request(  # noqa: S310 - http
-        f"{services.prediction.address}/v1/projects/p/locations/l/endpoints/e:rawPredict",
-        body,
-        {"Content-Type": "application/x-faceswap"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-        reply = answer.read()
-    (length,) = struct.unpack_from("<I", reply)
-    return decode(reply[4 + length :])
-
-
 def worn(page: Page, services: Services) -> tuple[str, str]:
     """Which of p1 and p8 the left and the right face wear, by asking the prediction service for both."""
     wait_for_new_frames(page, 6)
     shown = look(page)
-    made = {identity: swap(services, shown.camera, identity=identity) for identity in ("p1", "p8")}
+    made = {identity: swap(services, shown.camera, faces="all", identity=identity) for identity in ("p1", "p8")}
     left, right = (
         min(made, key=lambda identity: difference(shown.picture, made[identity], region))
         for region in (LEFT_FACE, RIGHT_FACE)
@@ -208,7 +190,8 @@ def test_a_softer_edge_reaches_the_picture(pair: Page, services: Services) -> No
         shown = look(pair)
         region = (slice(100, 460), slice(0, 640))
         apart = {
-            each: difference(shown.picture, swap(services, shown.camera, edge=float(each)), region) for each in "01"
+            each: difference(shown.picture, swap(services, shown.camera, faces="all", edge=float(each)), region)
+            for each in "01"
         }
         assert min(apart, key=lambda each: apart[each]) == edge
     pair.reload()

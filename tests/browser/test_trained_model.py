@@ -16,12 +16,14 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from prediction_model.identities.package import sha256
+from prediction_model.identities.sealing import StoreKey
 from prediction_model.identities.store import IdentityStore
+from prediction_model.settings import load
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.tokens import TokenVerifier
 from tests.browser.canvas import FACE, WATCH, difference, look
+from tests.browser.prediction import swap
 from tests.browser.services import Services
-from tests.browser.test_several_faces import swap
 from tests.browser.test_studio import start, state, unmirror, wait_for_new_frames
 from tests.browser.test_training import enrol
 
@@ -62,14 +64,14 @@ def begin_training(services: Services, identity: str) -> Callable[[str], None]:
 def improve(services: Services, gallery: Path, identity: str, folder: Path) -> str:
     """Put the persona's model into the enrolled package, as a training does at its end: the model's SHA-256."""
     environment = services.prediction.environment
-    tokens = TokenVerifier(environment["FACESWAP_VERIFY_KEY"])
+    tokens, key = TokenVerifier(environment["FACESWAP_VERIFY_KEY"]), StoreKey.of(load(environment))
     place = environment["FACESWAP_IDENTITY_STORE"]
     for name in TRAINED:
         shutil.copyfile(gallery / PERSONA / name, folder / name)
-    Enrolment(place, gallery, IdentityStore([gallery, place], tokens), tokens).improve(
+    Enrolment(place, gallery, IdentityStore([gallery, place], tokens, key=key), tokens, key).improve(
         identity, folder, {"engine": ENGINES[0], "engines": ENGINES}
     )
-    return sha256(Path(place) / identity / TRAINED[0])
+    return sha256(folder / TRAINED[0])
 
 
 def test_a_running_session_wears_a_better_model_at_once(
@@ -112,7 +114,7 @@ def test_a_running_session_wears_a_better_model_at_once(
     expect(page.locator("#toast")).to_contain_text("Jonas now wears a trained model")
     expect(page.locator("#engine-field")).to_be_visible()
     assert worn() == "autoencoder"
-    assert state(page) == "live" and set(page.evaluate("window.states")) <= {"live", "degraded"}
+    assert {state(page), *page.evaluate("window.states")} <= {"live", "degraded"}
     assert len(sessions) == 1, "it is the same session"
 
     with page.expect_download():
