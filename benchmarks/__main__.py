@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_BENCHMARKS = {"__init__", "__main__"}
+NOT_BENCHMARKS = {"__init__", "__main__", "pages"}
 INTERRUPTED = 130
 HELP = ("--help",)
 

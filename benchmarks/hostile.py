@@ -21,34 +21,23 @@ import contextlib
 import os
 import socket
 import statistics
-import struct
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.relay import FRAME, HEADER, JPEG_HEAD, Load, Measured, Signer, play, relay_before_instant_prediction
+from benchmarks.pages import FRAME, HEADER, JPEG_HEAD, Load, Measured, Signer, play
+from benchmarks.relay import relay_before_instant_prediction
+from tests.websocket_server.rawsocket import HANDSHAKE, frame
 
 SMALL_BUFFER = 4096
 PICTURE = JPEG_HEAD + bytes(200_000)
 """Its answers fill what the kernel holds for a peer that does not read."""
 FRAMES_UNREAD = 50
-TEXT, BINARY = 1, 2
+TEXT, BINARY, PING = 1, 2, 9
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Peer = Callable[[int, str], Awaitable[None]]
 """Called with the relay's port and a hello that holds; ends when the relay has closed the connection."""
-
-
-def masked(opcode: int, payload: bytes) -> bytes:
-    """One frame of a client; a mask of zeros is a mask, too."""
-    length = len(payload)
-    if length < 126:
-        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
-    elif length < 1 << 16:
-        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
-    else:
-        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
-    return head + bytes(4) + payload
 
 
 async def connect(port: int) -> Stream:
@@ -64,10 +53,7 @@ async def upgrade(port: int) -> Stream:
     """A WebSocket without its hello."""
     reader, writer = await connect(port)
     key = base64.b64encode(os.urandom(16)).decode()
-    writer.write(
-        b"GET /websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key.encode() + b"\r\n\r\n"
-    )
+    writer.write(HANDSHAKE.format(key=key).encode())
     await reader.readuntil(b"\r\n\r\n")
     return reader, writer
 
@@ -108,24 +94,24 @@ async def half_header(port: int, hello: str) -> None:
     """Begins, then sends the first byte of a frame and no other."""
     reader, writer = await upgrade(port)
     with contextlib.closing(writer):
-        writer.write(masked(TEXT, hello.encode()) + b"\x82")
+        writer.write(frame(TEXT, hello.encode()) + b"\x82")
         await until_closed(reader)
 
 
 async def byte_a_second(port: int, hello: str) -> None:
     """Begins, then sends a frame a byte a second."""
     reader, writer = await upgrade(port)
-    writer.write(masked(TEXT, hello.encode()))
-    await drip(reader, writer, masked(BINARY, HEADER.pack(1, FRAME, 0, 1, 0) + JPEG_HEAD))
+    writer.write(frame(TEXT, hello.encode()))
+    await drip(reader, writer, frame(BINARY, HEADER.pack(1, FRAME, 0, 1, 0) + JPEG_HEAD))
 
 
 async def slow_reader(port: int, hello: str) -> None:
     """Sends large frames and reads no answer, until it is put out."""
     reader, writer = await upgrade(port)
     with contextlib.closing(writer):
-        writer.write(masked(TEXT, hello.encode()))
+        writer.write(frame(TEXT, hello.encode()))
         for sequence in range(1, FRAMES_UNREAD):
-            writer.write(masked(BINARY, HEADER.pack(1, FRAME, 0, sequence, 0) + PICTURE))
+            writer.write(frame(BINARY, HEADER.pack(1, FRAME, 0, sequence, 0) + PICTURE))
             await writer.drain()
             await asyncio.sleep(0.5)
         await until_closed(reader)
@@ -135,9 +121,9 @@ async def flood_of_pings(port: int, hello: str) -> None:
     """As many pings as the connection takes."""
     reader, writer = await upgrade(port)
     with contextlib.closing(writer):
-        writer.write(masked(TEXT, hello.encode()))
+        writer.write(frame(TEXT, hello.encode()))
         for _ in range(FRAMES_UNREAD):
-            writer.write(masked(9, b"x" * 100) * 100)
+            writer.write(frame(PING, b"x" * 100) * 100)
             await writer.drain()
         await until_closed(reader)
     await asyncio.sleep(1)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ import numpy.typing as npt
 from prediction_model.engines.autoencoder import SHARED_ENCODER, AutoencoderEngine
 from prediction_model.engines.onnx import session
 from prediction_model.faces.landmarks import FaceMesh
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.types import AlignedFace
 
 SECONDS, FEWEST, MOST = 4.0, 3, 60
@@ -97,10 +97,7 @@ class Graph:
         wanted = [helper.make_tensor_value_info(name, floats, None) for name in outputs]
         graph = helper.make_graph(self._nodes, "peer", given, wanted, self._weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "peer.onnx"
-            path.write_bytes(model.SerializeToString())
-            return session(path)
+        return session(model.SerializeToString(), "peer.onnx")
 
 
 def detector_640() -> tuple[Any, int]:
@@ -207,7 +204,7 @@ def _residual(g: Graph, x: Tensor, side: int = 0) -> Tensor:
 
 def served(package: Path) -> Callable[[], object]:
     """Our networks of one tracked frame as they are served: the mesh, the encoder, the decoder."""
-    engine, mesh = AutoencoderEngine(package), FaceMesh()
+    engine, mesh = AutoencoderEngine(PackageFiles(package)), FaceMesh()
     rng = np.random.default_rng(0)
     crop = rng.random((engine.crop_size, engine.crop_size, 3), np.float32)
     frame = (rng.random((480, 640, 3)) * 255).astype(np.uint8)

@@ -39,6 +39,7 @@ from prediction_model.faces.eyes import EyeLids
 from prediction_model.faces.finder import FaceFinder
 from prediction_model.faces.landmarks import FaceMesh, roi_of_mesh
 from prediction_model.identities.package import CARD, live_parts
+from prediction_model.identities.sealing import PackageFiles
 from prediction_model.options import parse_options
 from prediction_model.pipeline import FrameRequest, Pipeline
 from prediction_model.training.actors import (
@@ -216,7 +217,7 @@ def _engine(name: str, folder: Path, finder: FaceFinder) -> SwapEngine | None:
         if not (folder / DECODER).is_file():
             return None
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        return AutoencoderEngine(folder, live_parts(folder.name, card))
+        return AutoencoderEngine(PackageFiles(folder), live_parts(folder.name, card))
     picture = cv2.imread(str(folder / "face.jpg"))
     return None if picture is None else PhotoEngine.from_picture(np.asarray(picture, np.uint8), finder)
 

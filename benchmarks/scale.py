@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks import relay
+from benchmarks.pages import Load
 from benchmarks.pipeline import read_clip
 from benchmarks.scaling import page, servers, sessions
 
@@ -135,7 +136,7 @@ def idle_share(server: servers.Server, seconds: float) -> float:
 
 def measure_relay(seconds: float, frame_bytes: int) -> dict[str, float]:
     """The relay's CPU of a frame, as the benchmark `relay` has it, under a light load."""
-    measured = relay.measure_relay(relay.Load(RELAY_PAGES, FPS, frame_bytes, seconds), most_sessions=0)
+    measured = relay.measure_relay(Load(RELAY_PAGES, FPS, frame_bytes, seconds), most_sessions=0)
     return {"relay.cpu_ms_per_frame": measured["relay.cpu_ms_per_frame"]}
 
 

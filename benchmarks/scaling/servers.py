@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +13,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+
+from tests.ports import free_port
+from tests.websocket_server.servers import get
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 300.0
@@ -68,7 +70,7 @@ def _read(path: Path) -> bytes:
 @contextlib.contextmanager
 def gunicorn(workers: int) -> Iterator[Server]:
     """`python -m prediction_model serve`."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "prediction_model", "serve", "--port", str(port), "--workers", str(workers)]
     with _running(command, port) as server:
         yield server
@@ -77,7 +79,7 @@ def gunicorn(workers: int) -> Iterator[Server]:
 @contextlib.contextmanager
 def ray(python: str, replicas: int) -> Iterator[Server]:
     """`python -m prediction_model serve-ray`, by the Python of an environment that has Ray."""
-    port = _free_port()
+    port = free_port()
     command = [python, "-m", "prediction_model", "serve-ray", "--port", str(port)]
     # Ray's sockets lie in this folder, and a socket's path is at most 107 bytes long.
     folder = tempfile.mkdtemp(prefix="fs-ray-")
@@ -98,7 +100,7 @@ def _running(command: list[str], port: int, **variables: str) -> Iterator[Server
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         server = Server(port, mark, 0.0)
         try:
-            while not _is_ready(port):
+            while get(f"http://127.0.0.1:{port}/readyz")[0] != HTTPStatus.OK:
                 if process.poll() is not None or time.monotonic() - began > START_SECONDS:
                     log.seek(0)
                     told = log.read().decode(errors="replace")[-3000:]
@@ -114,20 +116,3 @@ def _running(command: list[str], port: int, **variables: str) -> Iterator[Server
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()
-
-
-def _is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

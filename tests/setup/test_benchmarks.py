@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import names
+
 BENCHMARK = """
 def run(data, arguments=()):
     return {"counted.arguments": len(arguments), "counted.files": len(list(data.iterdir())) if data else 0}
@@ -62,6 +64,11 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(folde
         assert ended.returncode == 2
         assert ended.stderr.splitlines()[-1].endswith(f"expected a file in a folder that is there, received {wrong}")
         assert ended.stdout == ""
+
+
+def test_whatever_can_be_named_is_a_benchmark(root: Path) -> None:
+    for name in names():
+        assert "\ndef run(data: Path | None" in (root / "benchmarks" / f"{name}.py").read_text(encoding="utf-8"), name
 
 
 def test_help_is_the_whole_or_with_a_name_the_benchmarks_own(folder: Path) -> None:
