@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
+from tests.browser.acts import choose, start, unmirror
 from tests.browser.camera import read_film, write_clip
+from tests.browser.canvas import WATCH
 from tests.browser.chromium import launch_with_camera
 from tests.browser.services import Services, make_services, running
 
@@ -59,3 +61,14 @@ def page(chromium: Browser, services: Services) -> Iterator[Page]:
     yield page
     context.close()
     assert not complaints
+
+
+@pytest.fixture
+def live(page: Page) -> Page:
+    """A running session of wearer 1 as persona 1, not mirrored."""
+    page.add_init_script(WATCH)
+    page.reload()
+    unmirror(page)
+    choose(page, "p1")
+    start(page)
+    return page

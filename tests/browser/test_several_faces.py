@@ -13,13 +13,13 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from exports import certificate, provenance
+from tests.browser.acts import choose, expect_state, start, unmirror, wait_for_new_frames
 from tests.browser.camera import read_film, write_clip
 from tests.browser.canvas import WATCH, difference, look, screen
 from tests.browser.chromium import launch_with_camera
 from tests.browser.prediction import swap
 from tests.browser.services import Services
 from tests.browser.test_accessibility import findings
-from tests.browser.test_studio import choose, expect_state, start, unmirror, wait_for_new_frames
 
 MIDDLE = slice(160, 480)
 """Columns of a wearer's clip that hold all of the face."""

@@ -10,29 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Dialog, Page, Playwright, Route, expect
+from playwright.sync_api import Page, Playwright, Route, expect
 
-from exports import certificate, provenance
 from prediction_model.labels import watermark
 from prediction_model.labels.badge import badge_box
+from tests.browser.acts import choose, expect_state, start, state, unmirror, wait_for_new_frames
 from tests.browser.canvas import FACE, HEIGHT, OUTSIDE, WATCH, WIDTH, Picture, difference, look, screen
 from tests.browser.chromium import launch
 from tests.browser.conftest import DEADLINE_MS
 from tests.browser.prediction import swap
 from tests.browser.services import Services
-from tests.browser.test_accessibility import findings
 
 SWAPPED_FRAMES, SWAPPED_SECONDS = 10, 5.0
 LIKE_CAMERA = 5.0
 """Grey levels that JPEG and scaling may change outside the face."""
 UNLIKE_CAMERA = 12.0
 """And what a swap must change inside it at least."""
-HASTEN = """() => {
-    const wait = setTimeout;
-    window.setTimeout = (act, ms) => wait(act, Number.isInteger(ms) ? ms : Math.min(ms, 100));
-}"""
-"""Tries come soon after each other; what is not jittered takes its time."""
-
 x, y, width, height = badge_box(WIDTH, HEIGHT)
 BADGE = (slice(y, y + height), slice(x, x + width))
 
@@ -45,52 +38,6 @@ def photo(wearers: Path) -> Picture:
     film.release()
     assert there
     return np.asarray(frame, np.uint8)
-
-
-def state(page: Page) -> str:
-    return str(page.evaluate("document.body.dataset.state"))
-
-
-def expect_state(page: Page, pattern: str) -> None:
-    page.wait_for_function("pattern => new RegExp(pattern).test(document.body.dataset.state)", arg=pattern)
-
-
-def start(page: Page) -> None:
-    """Press Start, accept the terms where they are shown, and wait for the first swapped frame."""
-    page.get_by_role("button", name="Start").click()
-    if page.locator("#terms").is_visible():
-        page.get_by_role("button", name="I agree").click()
-    page.wait_for_selector("#frame.shown")
-
-
-def refuse_exports(page: Page, status: int) -> None:
-    """From now on the page's files are not signed."""
-    answer = {"error": {"message": "No signing now."}}
-    page.route("**/exports", lambda route: route.fulfill(status=status, json=answer))
-
-
-def choose(page: Page, identity: str) -> None:
-    page.locator(f"input[name=identity][value={identity}][type=radio]").check()
-
-
-def unmirror(page: Page) -> None:
-    if page.locator("#mirror").get_attribute("aria-pressed") == "true":
-        page.locator("#mirror").click()
-
-
-def wait_for_new_frames(page: Page, count: int) -> None:
-    page.wait_for_function("goal => window.drawn >= goal", arg=page.evaluate("window.drawn") + count)
-
-
-@pytest.fixture
-def live(page: Page) -> Page:
-    """A running session of wearer 1 as persona 1, not mirrored."""
-    page.add_init_script(WATCH)
-    page.reload()
-    unmirror(page)
-    choose(page, "p1")
-    start(page)
-    return page
 
 
 class TestSwap:
@@ -390,75 +337,3 @@ class TestStage:
     def test_an_identity_that_is_not_offered_is_refused(self, page: Page) -> None:
         answer = page.goto("/stage?identity=p99")
         assert answer is not None and answer.status == 404
-
-
-class TestSaving:
-    def test_a_snapshot_is_downloaded_signed(self, live: Page) -> None:
-        with live.expect_download() as downloaded:
-            live.keyboard.press("s")
-        data = downloaded.value.path().read_bytes()
-        found = provenance.read(data, "image/jpeg", certificate.self_made())
-        assert found is not None and (found.state, found.ai_made, found.identities) == ("valid", True, ("p1",))
-
-    def test_a_recording_is_downloaded_signed(self, live: Page) -> None:
-        live.keyboard.press("r")
-        expect(live.locator("#recording")).to_contain_text("0:0")
-        live.wait_for_timeout(3000)
-        with live.expect_download() as downloaded:
-            live.keyboard.press("r")
-        data = downloaded.value.path().read_bytes()
-        found = provenance.read(data, "video/mp4", certificate.self_made())
-        assert found is not None and (found.state, found.ai_made) == ("valid", True)
-
-    def test_a_snapshot_that_is_refused_is_not_handed_over(self, live: Page) -> None:
-        downloads: list[object] = []
-        live.on("download", lambda download: downloads.append(download))
-        refuse_exports(live, 422)
-        live.keyboard.press("s")
-        expect(live.locator("#toast")).to_have_text("No signing now.")
-        assert downloads == []
-
-    def test_a_film_that_cannot_be_signed_at_once_is_kept_and_signed_later(self, live: Page) -> None:
-        downloads: list[object] = []
-        live.on("download", lambda download: downloads.append(download))
-        refuse_exports(live, 503)
-        live.keyboard.press("r")
-        expect(live.locator("#recording")).to_contain_text("0:0")
-        live.wait_for_timeout(1500)
-        live.keyboard.press("r")
-        expect(live.locator("#toast")).to_contain_text("It is kept, and tried again")
-        assert downloads == []
-        live.unroute("**/exports")
-        with live.expect_download() as downloaded:
-            live.get_by_role("button", name="Stop").click()  # what is kept does not need the camera
-        found = provenance.read(downloaded.value.path().read_bytes(), "video/mp4", certificate.self_made())
-        assert found is not None and found.state == "valid"
-        expect(live.locator("#toast")).to_have_text("The film was signed and saved.")
-
-    def test_a_film_that_is_given_up_waits_for_the_visitor_who_is_warned(self, live: Page) -> None:
-        live.evaluate(HASTEN)
-        asked: list[str] = []
-
-        def dismiss(dialog: Dialog) -> None:
-            asked.append(dialog.type)
-            dialog.dismiss()
-
-        live.on("dialog", dismiss)
-        refuse_exports(live, 503)
-        live.locator("#record").click()
-        expect(live.locator("#recording")).to_contain_text("0:0")
-        live.locator("#record").click()
-        again = live.get_by_role("button", name="Try again")
-        expect(again).to_be_visible()
-        expect(live.locator("#unsaved-text")).to_contain_text("The film is not saved yet")
-        assert findings(live) == []
-        live.evaluate("setTimeout(() => location.reload(), 0)")
-        live.locator("#record").click()
-        expect(live.locator("#record")).to_have_attribute("aria-pressed", "false")
-        expect(again).to_be_visible()
-        assert set(asked) == {"beforeunload", "confirm"}
-        live.unroute("**/exports")
-        with live.expect_download():
-            again.click()
-        expect(again).to_be_hidden()
-        live.reload()

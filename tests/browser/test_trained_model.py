@@ -21,10 +21,10 @@ from prediction_model.identities.store import IdentityStore
 from prediction_model.settings import load
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.tokens import TokenVerifier
+from tests.browser.acts import start, state, unmirror, wait_for_new_frames
 from tests.browser.canvas import FACE, WATCH, difference, look
 from tests.browser.prediction import swap
 from tests.browser.services import Services
-from tests.browser.test_studio import start, state, unmirror, wait_for_new_frames
 from tests.browser.test_training import enrol
 
 PERSONA = "p7"

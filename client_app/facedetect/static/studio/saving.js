@@ -125,6 +125,7 @@ export class Saving {
     this.#studio.keepRunning("recording", false);
     $("#record").setAttribute("aria-pressed", "false");
     $("#recording").hidden = true;
+    if (blob.size === 0) return void this.#toast(gettext("The film ended before it showed a picture. Record it again."));
     const { held } = this.#tokens;
     // Its watermark is that of the session that it began in; the token in hand may be another's by now, or none.
     const { token } = held && held.session === this.#session.session ? held : this.#session;
