@@ -82,6 +82,17 @@ def test_unmarked_frames_carry_nothing(frames: Frames) -> None:
     assert {read(frame, KEY) for name in ("w1", "w2") for frame in frames(name)[::10]} == {None}
 
 
+@pytest.mark.parametrize(
+    ("mark", "key"), [(None, "4db3c39b2439727b"), (b"another", "2f26e8e60b2c43d2"), (b"another", "adba3f5006eed52d")]
+)
+def test_what_a_crc_confirms_by_chance_is_no_mark(frames: Frames, mark: bytes | None, key: str) -> None:
+    """Keys found by trying 60,000: the CRC of what they read in this frame is right."""
+    frame = frames("w1")[0]
+    if mark is not None:
+        frame = put_labels(frame.copy(), PAYLOAD, mark)
+    assert read(frame, bytes.fromhex(key)) is None
+
+
 def test_the_watermark_cannot_be_seen(frames: Frames) -> None:
     live = frames("w1")[0]
     marked = live.copy()
