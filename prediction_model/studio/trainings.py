@@ -3,15 +3,14 @@
 A training is a folder: `training.json` (what is told of it), `run` (the trainer's own) and `made` (the package it
 writes); when it has ended only its last preview is left of them. Who watches over it holds a lock on the folder, which
 goes with the process however it ends. While it runs the folder holds the face and what is made of it as they are; what
-stays, the preview, is sealed. The work is done by `python -m prediction_model train
-photo`, a process of its own that a thread of the service watches, and then by `comparison`, which measures whether what
-was trained is better than the photograph: only then it is used. The folder is the only state, so that every worker of
-the service tells the same.
+stays, the preview, is sealed. The work is done by `python -m prediction_model train photo`, a process of its own that a
+thread of the service watches (`background`), and then by `comparison`, which measures whether what was trained is
+better than the photograph: only then it is used. The folder is the only state, so that every worker of the service
+tells the same.
 """
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import json
 import logging
@@ -19,11 +18,9 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,7 +36,7 @@ from prediction_model.errors import (
 )
 from prediction_model.identities.package import CARD, FACE, IdentityPackage, sha256
 from prediction_model.identities.sealing import is_sealed
-from prediction_model.settings import ROOT
+from prediction_model.studio import background
 from prediction_model.studio.enrolment import Enrolment
 from prediction_model.training.backend import check_tensorflow
 from prediction_model.types import JsonObject
@@ -54,14 +51,8 @@ MOST_WAITING = 8
 """Trainings queued or running."""
 PREVIEW_STEPS = 100
 """Between previews: a minute or two."""
-LONGEST_HOURS = 3.0
-"""A process that has not ended by then is stopped."""
 POLL_SECONDS = 0.5
-STOP_SECONDS = 10.0
-NICENESS = 15
-"""Live frames come first."""
 MAX_PREVIEW_BYTES = 4 << 20
-REASON_CHARACTERS = 300
 _TOLD = re.compile(r"step +(\d+) .* (\d+):(\d\d):(\d\d) left")
 """As the `train` command reports it: the step, and hours, minutes and seconds."""
 
@@ -267,13 +258,13 @@ class Trainings:
     def _work(self, folder: Path, training: Training, package: IdentityPackage) -> Training:
         """Train, compare, and use what is better: how it ended."""
         log, made = folder / "log", folder / "made" / package.id
-        reason = self._run(self._trainer(folder, package), log, folder, self._progress)
+        reason = background.run(self._trainer(folder, package), folder, log, lambda: self._look(folder, log))
         training = self._read(folder) or training
         if reason is not None:
             return replace(training, state="failed", reason=reason)
         comparison = [sys.executable, "-m", "prediction_model.studio.comparison", str(made)]
         found = folder / "comparison"
-        reason = self._run(comparison, log, folder, output=found)
+        reason = background.run(comparison, folder, log, lambda: self._look(folder), output=found)
         if reason is not None:
             return replace(training, state="failed", reason=reason)
         measured: JsonObject = json.loads(found.read_text(encoding="utf-8"))
@@ -298,53 +289,18 @@ class Trainings:
         command += ["--store", str(folder / "made"), "--threads", str(max(1, (os.cpu_count() or 1) // 2))]
         return command
 
-    def _run(
-        self,
-        command: list[str],
-        log: Path,
-        folder: Path,
-        told: Callable[[Path, Training], Training] | None = None,
-        output: Path | None = None,
-    ) -> str | None:
-        """Run a process to its end, or until the training is called off. None when it went well, else why not.
-
-        Args:
-            told: what the log says, read into what is told of the training, as often as it is looked at.
-            output: the file that takes what it prints; None: the log does.
-        """
-        with log.open("ab") as errors, (output or log).open("ab") as printed:
-            # Its temporary files hold weights, too: they go with the folder.
-            room = {**os.environ, "TMPDIR": str(folder)}
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=room, stdin=subprocess.DEVNULL, stdout=printed, stderr=errors
-            )
-        atexit.register(process.terminate)
-        deadline = time.monotonic() + LONGEST_HOURS * 3600
-        try:
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-            while process.poll() is None:
-                training = self._read(folder)
-                if training is None:
-                    return "called off"
-                if time.monotonic() > deadline:
-                    return f"The training took more than {LONGEST_HOURS:g} hours: try again when the service is idle."
-                if told is not None and (now := told(log, training)) != training:
-                    self._write(folder, now)
-                time.sleep(POLL_SECONDS)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-            atexit.unregister(process.terminate)
-        return None if process.returncode == 0 else _last_line(log)
+    def _look(self, folder: Path, log: Path | None = None) -> str | None:
+        """Why its process is to be stopped; meanwhile what `log` says is told, as often as this is asked."""
+        training = self._read(folder)
+        if training is None:
+            return "called off"
+        if log is not None and (now := self._progress(log, training)) != training:
+            self._write(folder, now)
+        return None
 
     def _progress(self, log: Path, training: Training) -> Training:
         """`training` with what the trainer last told; the time left runs on between two lines."""
-        found = _TOLD.findall(_tail(log))
+        found = _TOLD.findall(background.tail(log))
         if not found:
             return training
         step, hours, minutes, seconds = (int(part) for part in found[-1])
@@ -395,14 +351,3 @@ def _watched(folder: Path) -> bool:
     finally:
         os.close(found)
     return False
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in _tail(log).splitlines() if line.strip()]
-    return lines[-1].strip()[:REASON_CHARACTERS] if lines else "The training ended without a word: start it again."
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
-        return file.read().decode(errors="replace")
