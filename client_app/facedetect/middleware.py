@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from facedetect.bodies import UNRECEIVED
 from facedetect.errors import BadRequest, FormTooLarge, WrongMethod
-from facedetect.telling import UNREADABLE, error_response
+from facedetect.telling import UNREADABLE, error_response, logged
 
 PERMISSIONS_POLICY = "camera=(self), microphone=(self), display-capture=(), geolocation=(), payment=(), usb=()"
 
@@ -71,7 +71,6 @@ def tell_refusals(get_response: Handler) -> Handler:
         allowed = response.headers["Allow"]
         told = error_response(request, WrongMethod(_("Expected %(methods)s at this address.") % {"methods": allowed}))
         told.headers["Allow"] = allowed
-        told._has_been_logged = True  # type: ignore[attr-defined]  # by Django, with the answer that this replaces
-        return told
+        return logged(told)  # by Django, with the answer that this replaces
 
     return handle

@@ -33,24 +33,32 @@ def tells_errors(view: View) -> View:
             return view(request, *args, **kwargs)
         except DatabaseError as error:
             LOG.error("the database does not answer: %s", error)
-            return error_response(request, Unavailable(_("The database does not answer. Try again in a moment.")))
+            told = error_response(request, Unavailable(_("The database does not answer. Try again in a moment.")))
+            return logged(told)
         except ClientError as error:
             return error_response(request, error)
 
     return handle
 
 
-def error_response(request: HttpRequest, error: ClientError) -> HttpResponse:
-    """JSON, or a page for what a browser sent by itself. The page is made of the sentence alone, without the request:
-    nothing that its context processors ask for need be there."""
+def error_response(request: HttpRequest, error: ClientError, way_back: bool = True) -> HttpResponse:
+    """JSON, or a page for what a browser sent by itself, with a `way_back` to the studio. The page is made of the
+    sentence alone, without the request: nothing that its context processors ask for need be there."""
     response: HttpResponse
     if request.headers.get("Accept", "").startswith("text/html"):
-        response = HttpResponse(render_to_string("studio/message.html", {"message": str(error)}), status=error.status)
+        page = render_to_string("studio/message.html", {"message": str(error), "way_back": way_back})
+        response = HttpResponse(page, status=error.status)
     else:
         body = {"error": {"code": error.status, "type": error.type, "message": str(error)}}
         response = JsonResponse(body, status=error.status)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def logged(response: HttpResponse) -> HttpResponse:
+    """`response`, of which Django logs no line of its own: its reason has been logged."""
+    response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
@@ -64,9 +72,8 @@ def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
     with translation.override(translation.get_language_from_request(request)):
         if isinstance(exception, DisallowedHost):
             sentence = _("This server does not go by that name: its operator can add it to ALLOWED_HOSTS.")
-        else:
-            sentence = str(UNREADABLE)
-        return error_response(request, BadRequest(sentence))
+            return error_response(request, BadRequest(sentence), way_back=False)  # it would end here again
+        return error_response(request, BadRequest(UNREADABLE))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -91,9 +91,13 @@ def test_where_a_browser_withholds_what_is_needed_nothing_is_sent(
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     portrait = root / "prediction_model" / "identities" / "gallery" / "p7" / "portrait.jpg"
+    page.goto("/enrol")
+    page.locator(f"input[name=kind][value={kind}]").check()
+    expect(page.locator("#problem")).to_contain_text(sentence)  # before anything is typed
     fill(page, portrait, kind)
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#problem")).to_contain_text(sentence)
+    expect(page.locator("#send")).to_be_enabled()
     assert sent == []
 
 

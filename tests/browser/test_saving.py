@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from exports import certificate, provenance
 from tests.browser.acts import wait_for_new_frames
@@ -71,6 +71,20 @@ def test_a_film_that_cannot_be_signed_at_once_is_kept_and_signed_later(live: Pag
     found = provenance.read(downloaded.value.path().read_bytes(), "video/mp4", certificate.self_made())
     assert found is not None and found.state == "valid"
     expect(live.locator("#toast")).to_have_text("The film was signed and saved.")
+
+
+def test_what_goes_on_is_told_again_after_what_comes_between(live: Page) -> None:
+    held: list[Route] = []
+    live.route("**/exports", lambda route: held.append(route))
+    live.keyboard.press("s")
+    expect(live.locator("#toast")).to_have_text("Signing the snapshot…")
+    live.evaluate("for (let press = 0; press < 2; press++) document.querySelector('#record').click()")
+    expect(live.locator("#toast")).to_contain_text("The film ended before it showed a picture.")
+    expect(live.locator("#toast")).to_have_text("Signing the snapshot…")
+    with live.expect_download():
+        held[0].continue_()
+    expect(live.locator("#toast")).to_have_text("The snapshot was signed and saved.")
+    expect(live.locator("#toast")).to_be_hidden()
 
 
 def test_a_film_without_a_picture_is_told_of_and_not_sent(live: Page) -> None:

@@ -36,12 +36,12 @@ def ask(client: Client, path: str, accept: str, **headers: str) -> requests.Resp
     return requests.get(client.address + path, headers={"Accept": accept, "Connection": "close", **headers}, timeout=20)
 
 
-def check_told(answer: requests.Response, status: int, sentence: str) -> None:
+def check_told(answer: requests.Response, status: int, sentence: str, way_back: bool = True) -> None:
     """Expects `sentence` on a page that looks as the others do."""
     assert answer.status_code == status
     assert sentence in re.findall(r'<p role="alert">(.*?)</p>', answer.text)[0]
     assert re.search(r'<link rel="stylesheet" href="/static/studio/styles/base[^"]*\.css">', answer.text)
-    assert 'href="/"' in answer.text
+    assert ('href="/"' in answer.text) == way_back
     assert not [word for word in INNARDS if word in answer.text]
 
 
@@ -80,7 +80,7 @@ def test_nothing_at_an_address(client: Client) -> None:
 def test_a_name_that_is_not_this_servers(client: Client) -> None:
     for path in ("/", "/nothing"):
         answer = ask(client, path, "text/html", Host="evil.example", **{"Accept-Language": "de"})
-        check_told(answer, 400, "Diesen Namen hat dieser Server nicht")
+        check_told(answer, 400, "Diesen Namen hat dieser Server nicht", way_back=False)
     check_told_script(ask(client, "/", "*/*", Host="evil.example"), 400, "bad_request")
 
 
@@ -151,6 +151,16 @@ def test_a_mistake_of_the_server_is_told_without_its_database(client: Client) ->
         ]
     check_told(answers[0], 500, "Something went wrong on this server.")
     check_told_script(answers[1], 500, "internal")
+
+
+def test_a_database_that_does_not_answer_is_one_line_of_the_log(client: Client) -> None:
+    visitor = Visitor(client.address)
+    before = log_lines(client)
+    with gone(client.folder / DATABASE):
+        answer = visitor.post("/session", f"terms={visitor.terms}".encode(), "application/x-www-form-urlencoded")
+    check_told_script(answer, 503, "unavailable")
+    (line,) = log_lines(client)[len(before) :]
+    assert line.startswith("ERROR facedetect.telling: the database does not answer: ")
 
 
 def test_behind_a_proxy_that_encrypts_only_services_are_answered_in_plain_text(tmp_path: Path) -> None:

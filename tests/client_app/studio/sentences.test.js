@@ -28,8 +28,9 @@ test("what is not known is told in the server's own words", () => {
   assert.equal(sentenceOf("toString", ""), "");
 });
 
-test("sentences are in the page's language", () => {
+test("sentences are in the page's language", async () => {
   globalThis.gettext = (text) => (text.startsWith("This face or") ? "Widerrufen." : text);
-  assert.equal(sentenceOf("revoked", "This identity has been revoked."), "Widerrufen.");
+  const german = await import("../../../client_app/facedetect/static/studio/sentences.js?german");
+  assert.equal(german.sentenceOf("revoked", "This identity has been revoked."), "Widerrufen.");
   delete globalThis.gettext;
 });

@@ -60,6 +60,9 @@ const BY_NAME = {
   AbortError: busy,
 };
 
+/** The CameraError of a page that gets no camera however one asks, or null. */
+export const withheld = () => (navigator.mediaDevices?.getUserMedia ? null : insecure());
+
 const release = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
 /** One camera, shown in `video` while it is open. An event "ended" comes when it is unplugged. */
@@ -88,7 +91,8 @@ export class Camera extends EventTarget {
    */
   async start(device) {
     this.stop();
-    if (!navigator.mediaDevices?.getUserMedia) throw insecure();
+    const refusal = withheld();
+    if (refusal) throw refusal;
     const asked = this.#asked;
     const stream = await this.#ask(device);
     if (asked !== this.#asked) {

@@ -27,13 +27,30 @@ const canvas = $("#screen");
 const studio = new Studio({ video: $("#camera"), canvas, stream });
 
 let toastTimer = 0;
-/** Say `text` for some seconds, or until something else is said. */
-function toast(text, stays = false) {
-  const element = $("#toast");
-  element.textContent = text;
-  element.hidden = false;
+let goingOn = "";
+function show(text) {
+  $("#toast").textContent = text;
+  $("#toast").hidden = !text;
+}
+
+/** Say `text` for some seconds; then what goes on, if anything does. */
+function toast(text) {
+  show(text);
   clearTimeout(toastTimer);
-  if (!stays) toastTimer = setTimeout(() => (element.hidden = true), TOAST_MS);
+  toastTimer = setTimeout(() => {
+    toastTimer = 0;
+    show(goingOn);
+  }, TOAST_MS);
+}
+
+/** Say what goes on, until it is "". */
+function toastGoingOn(text) {
+  goingOn = text;
+  if (text) {
+    clearTimeout(toastTimer);
+    toastTimer = 0;
+  }
+  if (!toastTimer) show(text);
 }
 
 // The face and the options
@@ -43,7 +60,7 @@ const cardOf = (identity) => cards.find(({ value }) => value === identity);
 /** Everybody's, but for those who have one of their own. */
 const card = () => cardOf(chosen.identity) ?? cards[0];
 const wearers = new Wearers();
-const saving = new Saving({ studio, tokens, csrf, worn: () => identitiesOf(choice()), toast });
+const saving = new Saving({ studio, tokens, csrf, worn: () => identitiesOf(choice()), toast, toastGoingOn });
 const swapped = () => (wearers.all ? "all" : chosen.faces);
 
 function choice() {

@@ -39,23 +39,28 @@ export class Saving {
   #tokens;
   #worn;
   #toast;
+  #toastGoingOn;
   #outbox;
   #recorder;
   /** Every identity that was put on since the recording began, and the session that it began in. */
   #filmed = new Set();
   #session = null;
   #told = "";
+  /** Of each file that is being signed, or will be tried again by itself: what is told of it. */
+  #goingOn = new Map();
 
   /**
    * @param {{studio: import("./studio.js").Studio, tokens: import("./stream.js").Tokens, csrf: () => string,
-   *   worn: () => Set<string>, toast: (text: string, stays?: boolean) => void}} page `worn`: the identities that are put on
+   *   worn: () => Set<string>, toast: (text: string) => void, toastGoingOn: (text: string) => void}} page `worn`: the
+   *   identities that are put on
    */
-  constructor({ studio, tokens, csrf, worn, toast }) {
+  constructor({ studio, tokens, csrf, worn, toast, toastGoingOn }) {
     const { exports, exportBytes } = document.body.dataset;
     this.#studio = studio;
     this.#tokens = tokens;
     this.#worn = worn;
     this.#toast = toast;
+    this.#toastGoingOn = toastGoingOn;
     this.#outbox = new Outbox(new Exporter(exports, csrf), download);
     this.#outbox.addEventListener("change", ({ detail }) => this.#tell(detail));
     this.#recorder = new Recorder(studio.screen.canvas, Number(exportBytes));
@@ -141,7 +146,11 @@ export class Saving {
     const text = state === "refused" ? reason : WORDS[file.kind][state]();
     const told = format(text, { reason, seconds: Math.ceil(wait / 1000) });
     this.#showKept(state === "kept" ? told : "");
-    this.#toast(told, state === "signing" || state === "waiting");
+    const goesOn = state === "signing" || state === "waiting";
+    this.#goingOn.delete(file);
+    if (goesOn) this.#goingOn.set(file, told);
+    this.#toastGoingOn([...this.#goingOn.values()].at(-1) ?? "");
+    if (!goesOn) this.#toast(told);
   }
 
   /** Beside the buttons, as long as something is kept: what (`told` of the one that came last), and "Try again". */

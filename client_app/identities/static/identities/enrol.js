@@ -1,6 +1,6 @@
 /** Adding a face: the form, then the live check before the camera; and deleting one. */
 
-import { Camera, CameraError } from "../studio/camera.js";
+import { Camera, CameraError, withheld } from "../studio/camera.js";
 import { gettext } from "../studio/text.js";
 import { post } from "./request.js";
 
@@ -33,6 +33,14 @@ function jpeg(source, width, height, side, quality) {
 }
 
 const kind = () => form.elements.kind.value;
+const explain = (error) => (error instanceof CameraError ? `${error.message}. ${error.help}` : error.message);
+
+/** Why this page cannot add a face of this kind, before anything is typed into it; or null. */
+function hindrance() {
+  if (kind() === "self") return withheld();
+  if (crypto.subtle) return null;
+  return new Error(gettext("Browsers compute the document's fingerprint on pages with HTTPS alone. Ask the operator."));
+}
 
 function showKind() {
   const release = kind() === "release";
@@ -40,6 +48,8 @@ function showKind() {
   $("#terms-self").hidden = release;
   for (const field of $("#release").querySelectorAll("input")) field.required = release;
   form.elements.agreed.checked = false;
+  const hindered = hindrance();
+  $("#problem").textContent = hindered ? explain(hindered) : "";
 }
 for (const each of form.querySelectorAll("input[name=kind]")) each.addEventListener("change", showKind);
 showKind();
@@ -52,9 +62,6 @@ $("#picture").addEventListener("change", ({ target }) => {
 });
 
 async function fingerprint(file) {
-  if (!crypto.subtle) {
-    throw new Error(gettext("Browsers compute the document's fingerprint on pages with HTTPS alone. Ask the operator."));
-  }
   const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -65,6 +72,8 @@ form.addEventListener("submit", async (event) => {
   send.disabled = true;
   $("#problem").textContent = "";
   try {
+    const hindered = hindrance();
+    if (hindered) throw hindered;
     const body = new FormData(form);
     const picture = await createImageBitmap(body.get("picture"), { imageOrientation: "from-image" }).catch(() => {
       throw new Error(gettext("This picture cannot be read. Choose a JPEG, PNG or WebP photo."));
@@ -76,7 +85,7 @@ form.addEventListener("submit", async (event) => {
     if (started.identity) done(started.identity);
     else await liveCheck(started);
   } catch (error) {
-    $("#problem").textContent = error instanceof CameraError ? `${error.message}. ${error.help}` : error.message;
+    $("#problem").textContent = explain(error);
     end();
   } finally {
     send.disabled = false;
