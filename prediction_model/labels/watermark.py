@@ -30,9 +30,9 @@ HEADROOM = 5
 MIDDLE = 128
 """What stands for no change where changes are counted in bytes: none comes near to it."""
 LEAST_AGREEMENT = 1.5
-"""Standard deviation of the bits' votes, in that of votes by chance. Chance keeps within 1.0 ± 0.1; a mark of which all 48
-bits are right is far above. The CRC alone takes one picture of 5,000 without a mark for a marked one: each is read at 13
-sizes."""
+"""Standard deviation of the bits' votes, in that of votes by chance, which keep within 1.0 ± 0.1; a mark of which all
+48 bits are right is far above. The CRC alone takes one picture of 5,000 without a mark for a marked one: each is read
+at 13 sizes."""
 CACHED_LAYOUTS = 32
 FREQUENCIES = ((1, 2), (2, 1), (2, 2), (1, 1))
 """Down and across. Low enough to survive compression, high enough not to be seen."""
